@@ -1,0 +1,44 @@
+# Each target sets itself up in .venv; a set-up that is there already costs nothing.
+PYTHON ?= python3
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+STAMP := $(VENV)/.fishlib-stamp
+
+.PHONY: help setup reproduce test lab bench lint clean
+
+help:
+	@echo "make reproduce   set up and run the whole study on drawn fish, report at the end"
+	@echo "make test        set up and run every test"
+	@echo "make lab         JupyterLab on the notebooks"
+	@echo "make bench       measure every promised ratio, write runs/bench.json"
+
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/python -m uv pip install --quiet -r requirements.lock
+	VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/python -m uv pip install --quiet --no-deps -e .
+	@$(BIN)/python -c "import pathlib; pathlib.Path('$(STAMP)').touch()"
+
+setup: $(STAMP)
+
+reproduce: $(STAMP)
+	$(BIN)/fishlib reproduce --out runs/demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+bench: $(STAMP)
+	$(BIN)/python -m bench
+
+lint: $(STAMP)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:
+	$(PYTHON) -c "import shutil; [shutil.rmtree(p, ignore_errors=True) for p in ('$(VENV)', 'runs')]"

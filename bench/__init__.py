@@ -1,0 +1,1 @@
+"""Every ratio the project promises, measured on this machine: `make bench`."""

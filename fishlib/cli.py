@@ -1,0 +1,164 @@
+"""The fishlib command. Heavy imports wait until a command needs them, so that --help answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fishlib.errors import UserError
+
+app = typer.Typer(
+    help="Does removing the background help a model name the fish?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path, typer.Option(help="Run folder; a run that was stopped goes on there.")]
+
+
+@app.command()
+def reproduce(
+    profile: Annotated[str, typer.Option(help="demo, paper, or a YAML file of parameters.")] = "demo",
+    photos: Annotated[Path | None, typer.Option(help="Your photos: one subfolder a species.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="True masks (PNG tree or COCO JSON); they only score.")] = None,
+    method: Annotated[str | None, typer.Option(help="Whose masks tables 2 to 4 and figure 3 use.")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="Checkpoint of a classifier that knows the species.")] = None,
+    out: Out = Path("runs/demo"),
+    only: Annotated[str | None, typer.Option(help="Run one notebook, such as 02.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Touch no network.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Run the study's notebooks and write tables, figures and the report."""
+    from fishlib import profiles, run
+
+    index = run.reproduce(
+        only=only,
+        out=_absolute(out),
+        profile=profile if profile in profiles.names() else _absolute(Path(profile)),
+        photos=_absolute(photos),
+        masks=_absolute(masks),
+        method=method,
+        classifier=_absolute(classifier),
+        offline=offline,
+        device=device,
+    )
+    typer.echo(f"The report: {index}")
+
+
+@app.command()
+def cut(
+    paths: Annotated[list[Path], typer.Argument(help="Photos or folders of photos.")],
+    out: Annotated[Path, typer.Option(help="Folder for cut-outs, masks/ and index.csv.")],
+    method: Annotated[str, typer.Option(help="gdino-sam, sam-clip, detic or grabcut.")] = "gdino-sam",
+    background: Annotated[str, typer.Option(help="black, white, transparent or #rrggbb.")] = "black",
+    crop: Annotated[bool, typer.Option("--crop", help="Cut to the detected box.")] = False,
+    dilate: Annotated[int, typer.Option(help="Dilate the mask so often (3 x 3 at 640 px).")] = 0,
+    profile: Annotated[str, typer.Option(help="Whose parameters of the method: demo, paper, or a YAML file.")] = "demo",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace cut-outs of other settings.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Touch no network.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Remove the background of any photos; run again, it goes on where it was stopped."""
+    from fishlib import cut as cutting
+    from fishlib import profiles
+
+    params = profiles.load(profile).segmenters.get(method)
+    counts = cutting.cut(paths, out, method, background, crop, dilate, params, device, offline, overwrite)
+    typer.echo(", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items()) + f"; see {out / 'index.csv'}")
+
+
+@app.command()
+def pretrain(
+    photos: Annotated[Path, typer.Option(help="Photos to learn from: one subfolder a species.")],
+    out: Annotated[Path, typer.Option(help="Checkpoint to write, .safetensors.")],
+    backbone: Annotated[str, typer.Option(help="timm's name of the network.")] = "swin_tiny_patch4_window7_224",
+    start: Annotated[str, typer.Option("--from", help="imagenet, none, or a checkpoint file.")] = "imagenet",
+    epochs: Annotated[int | None, typer.Option(help="Rounds through the photos; the preset's without.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the held-out split and of the training.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Fine-tune a classifier on a folder of species; run again, it goes on after the last whole epoch."""
+    from fishlib import pretrain as training
+
+    settings = {} if epochs is None else {"epochs": epochs}
+    model = training.pretrain(photos, out, backbone, start, seed, device=device, **settings)
+    typer.echo(f"{out}: {len(model.classes)} species; use it with `fishlib reproduce --classifier {out}`")
+
+
+weights_app = typer.Typer(help="Public checkpoints: list, fetch, verify.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+
+@weights_app.command("list")
+def weights_list() -> None:
+    """What there is to fetch, what is here, and under which licence."""
+    _say_weights("list_")
+
+
+@weights_app.command("verify")
+def weights_verify(
+    name: Annotated[str | None, typer.Argument(help="One of the list; all without.")] = None,
+) -> None:
+    """Hash every file that is here; exit code 1 when one is wrong."""
+    if "wrong" in _say_weights("verify", name):
+        raise typer.Exit(1)
+
+
+@weights_app.command("fetch")
+def weights_fetch(names: Annotated[list[str], typer.Argument(help="Names of the list.")]) -> None:
+    """Download checkpoints; a download that was cut goes on where it stopped."""
+    from fishlib import weights
+
+    for name in names:
+        typer.echo(f"{name}: {weights.fetch(name)}")
+
+
+def _say_weights(function: str, *given) -> set[str]:
+    from fishlib import weights
+
+    rows = getattr(weights, function)(*given)
+    for row in rows:
+        size = f"{row['size'] / 1e6:,.0f} MB" if row["size"] else "size unknown"
+        typer.echo(f"{row['name']:<26} {row['status']:<14} {size:>12}  {row['licence']:<12} {row['for']}")
+        typer.echo(f"{'':<26} {row['path']}")
+    return {row["status"] for row in rows}
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Build a run's report anew."""
+    from fishlib import report as pages
+
+    typer.echo(f"The report: {pages.build(run)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine offers: versions, devices, what is missing."""
+    from fishlib import doctor as checks
+
+    for line in checks.lines():
+        typer.echo(line)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on stderr and exit code 2, no traceback."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"fishlib: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("fishlib: stopped; the same command goes on where this one ended.", err=True)
+        sys.exit(130)
+
+
+def _absolute(path: Path | None) -> str | None:
+    # notebooks run in their own folder, so what was relative to the user's must become absolute here
+    return None if path is None else str(path.expanduser().resolve())
+
+
+if __name__ == "__main__":
+    main()

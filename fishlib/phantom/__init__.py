@@ -1,0 +1,71 @@
+"""The phantom: drawn fish with exact masks. Everything that comes out of here is drawn, no photograph."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from fishlib import cache, masks, species
+from fishlib.phantom import traits
+from fishlib.phantom.backgrounds import kinds
+from fishlib.phantom.scene import Phantom, draw
+
+__all__ = ["COUNTS", "Phantom", "contact_sheet", "counts", "draw", "kinds", "write_dataset"]
+
+COUNTS = (19, 41, 18, 22, 78, 93, 38, 11, 43, 47, 77, 9, 28, 35, 29, 6, 7)  # table 1 of the paper, its order
+DRAWN = """Everything here is drawn by a program (fishlib.phantom), no photograph; it is no evidence about real fish.
+photos/ drawn photos, a folder a species; masks/ all of the fish, white; fins/ the fins alone, white.
+"""
+
+
+def counts(n_photos: int, min_per_species: int = 1) -> dict[str, int]:
+    """Folder name -> photos: the paper's 601 scaled to n_photos, no species below min_per_species."""
+    share = [max(min_per_species, round(c * n_photos / sum(COUNTS))) for c in COUNTS]
+    return dict(zip(list(traits.load())[: len(COUNTS)], share, strict=True))
+
+
+def write_dataset(out: Path, n_photos: int, min_per_species: int, seed: int, progress: bool = True) -> None:
+    """Writes out/photos/<folder>/<nnnn>.jpg, PNG trees out/masks (fish) and out/fins, and out/DRAWN.txt.
+
+    About 3 % of the photos show two fish, 3 % a fish cut off by the frame: out/photos/curation.csv refuses
+    them, and their masks hold all fish pixels. Files that are there are kept: a stopped call goes on where it
+    was; the photo is written last. Same arguments, same bytes. UserError where the folder cannot be written.
+    """
+    out, shares = Path(out), counts(n_photos, min_per_species)
+    jobs = [(name, f"{i:04d}") for name, count in shares.items() for i in range(count)]
+    rng = np.random.default_rng([seed, len(jobs)])
+    numbers, odd = rng.permutation(len(jobs)), rng.permutation(len(jobs)) / len(jobs)
+    cache.write_text(out / "DRAWN.txt", DRAWN)
+    whys = {True: "drawn with a second fish", False: "drawn cut off by the frame"}
+    refused = [(j, whys[chance < 0.03]) for j, chance in zip(jobs, odd, strict=True) if not 0.03 <= chance <= 0.97]
+    rows = "".join(f"{name}/{stem}.jpg,no,{why}\n" for (name, stem), why in refused)
+    cache.write_text(out / "photos" / "curation.csv", "photo_id,one_whole_fish,note\n" + rows)
+    todo = tqdm(list(zip(jobs, numbers, odd, strict=True)), disable=not progress, desc="drawing")
+    for (name, stem), number, chance in todo:
+        mask, fins = (out / tree / name / f"{stem}.png" for tree in ("masks", "fins"))
+        photo = out / "photos" / name / f"{stem}.jpg"
+        if all(path.exists() for path in (photo, mask, fins)):
+            continue
+        drawn = draw(name, seed, int(number), second=chance < 0.03, cut_off=chance > 0.97)
+        masks.write_mask(drawn.body | drawn.fins, mask)
+        masks.write_mask(drawn.fins, fins)
+        code = cv2.imencode(".jpg", drawn.photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+        with cache.atomic(photo) as part:
+            part.write_bytes(code.tobytes())
+
+
+def contact_sheet(path: Path, seed: int = 0) -> None:
+    """Writes a PNG with each of the 17 species as an angler's photo and as a specimen, with its names."""
+    import matplotlib_fontja  # noqa: F401  Japanese glyphs
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 12), dpi=80, layout="constrained")
+    figure.suptitle("The phantom: drawn fish, not photographs", fontsize=16)
+    axes = figure.subplots(6, 6, subplot_kw={"frame_on": False, "xticks": [], "yticks": []}).ravel()
+    for k, name in enumerate(list(traits.load())[: len(COUNTS)]):
+        for ax, style in zip(axes[2 * k : 2 * k + 2], ("angler", "specimen"), strict=True):
+            ax.imshow(draw(name, seed, k, style, side=320).photo)
+            ax.set_title(f"{species.label(name)}\n{species.label(name, 'scientific')}", fontsize=8)
+    with cache.atomic(Path(path)) as part:
+        figure.savefig(part, format="png", metadata={"Software": None})

@@ -1,0 +1,105 @@
+"""GDINO-SAM, the paper's proposal (section 3): Grounding DINO's boxes, SAM's masks, the mask adjustment."""
+
+from functools import cached_property
+
+import numpy as np
+
+from fishlib import adjust, cache, masks
+from fishlib.segmenters import MASK_REJECTED, NO_DETECTION, Segmentation, common, gdino, sam
+
+DEFAULTS = {
+    "gdino": "zoo",  # or swint_ogc (as the public demos), swinb_cogcoor, a file
+    "sam": "zoo",  # or vit_b, vit_l, vit_h (as the public demos), a file
+    "bert": "bert",  # the detector's text encoder: a folder, or the one `fishlib weights fetch bert` makes
+    "prompt": "Fish",  # paper 3
+    "box_threshold": 0.35,  # Grounding DINO's README; its demo takes 0.3, Grounded-Segment-Anything's 0.25
+    "text_threshold": 0.25,  # Grounding DINO's README; names the phrase, drops no box
+    "nms_iou": 0.8,  # Grounded-Segment-Anything's simple demo
+    "max_boxes": 3,  # ours: the study's photos show one fish
+    "jitters": 4,  # ours: the paper processes the box and does not say how; 0 leaves the box alone
+    "shift": 0.05,  # ours, share of the box's sides
+    "scale": 0.1,  # ours, share of the box's sides
+    "seed": 0,
+    "choose": True,  # False: SAM's single best mask from the best box as it is (the simple demo's argmax)
+    "morphology": True,  # paper 3: opening and closing
+    "kernel": 0.008,  # ours, share of the box's longer side: 3 px for a fish 250 px long, 5 px from 500 px
+    "hole": 0.02,  # ours, share of the mask; larger holes stay
+    "dtype": "auto",  # bf16 where the device has units for it; fp32 gives the packages' very numbers
+}
+CODE = ["fishlib.adjust", "fishlib.masks"]
+CODE += [f"fishlib.segmenters.{name}" for name in ("gdino", "gdino_fast", "sam", "gdino_sam")]
+
+
+def build(params: dict, device: str = "cpu", offline: bool = True) -> "GdinoSam":
+    """params: any of DEFAULTS. UserError for another name, NotRun where a checkpoint is missing."""
+    return GdinoSam(common.options("gdino-sam", DEFAULTS, params), device, offline)
+
+
+class GdinoSam:
+    """Models are loaded at the first photo (a finished run needs none); their files are looked for now."""
+
+    def __init__(self, options: dict, device: str, offline: bool):
+        self.options, self.device, self.offline = options, device, offline
+        gdino.prompt(options["prompt"])  # a useless prompt fails here, before any photo
+        paths = {name: common.locate(options[name], m.NAMES, offline) for name, m in (("gdino", gdino), ("sam", sam))}
+        if paths["gdino"]:
+            paths["bert"] = common.locate(options["bert"], {}, offline)
+        self.key = {
+            "method": "gdino-sam",
+            "options": {k: v for k, v in options.items() if k not in ("gdino", "sam", "bert", "dtype")},
+            "numbers": (common.wants_bf16(options["dtype"], device), options["dtype"] == "fp32"),
+            "checkpoints": {name: common.fingerprint(path, name) for name, path in paths.items()},
+            "code": cache.code_version(*CODE),
+        }
+
+    @cached_property
+    def detector(self):
+        o = self.options
+        return gdino.load(o["gdino"], o["bert"], self.device, self.offline, o["dtype"])
+
+    @cached_property
+    def segment_anything(self):
+        return sam.load(self.options["sam"], self.device, self.offline, self.options["dtype"])
+
+    def segment(self, images: list[np.ndarray], photo_ids: list[str]) -> list[Segmentation]:
+        """One photo after the other: a batch's size changes last digits, and it gains nothing on a CPU."""
+        return [self.one(common.rgb(image)) for image in images]
+
+    def one(self, image: np.ndarray) -> Segmentation:
+        o = self.options
+        limits = {k: o[k] for k in ("box_threshold", "text_threshold", "nms_iou", "max_boxes")}
+        [(boxes, confidence, phrases)] = gdino.detect(self.detector, [image], o["prompt"], **limits)
+        if not len(boxes):
+            return Segmentation(status=NO_DETECTION, reason=f"no box scored above {o['box_threshold']}")
+        (h, w), model = image.shape[:2], self.segment_anything
+        rng = adjust.seeded(image, o["seed"])
+        tried = adjust.perturb(boxes, (h, w), o["jitters"], o["shift"], o["scale"], rng)  # (n, 1 + jitters, 4)
+        [photo] = sam.encode(model, [image])
+        logits, ious = sam.decode(model, photo, tried.reshape(-1, 4))
+        logits, ious, each = logits.flatten(0, 1), ious.flatten().cpu().numpy(), ious.shape[1]
+        small = sam.uncovered(photo, logits, model.image_encoder.img_size)
+        owner = np.repeat(np.arange(len(boxes)), tried.shape[1] * each)  # candidate -> its box
+        to_small = np.array([small.shape[2] / w, small.shape[1] / h] * 2, np.float32)
+        scores = adjust.score(small, ious, boxes[owner] * to_small, confidence[owner])
+        best = int(scores["total"].argmax() if o["choose"] else ious[:each].argmax())
+        reason = adjust.why(scores, best) if o["choose"] else "SAM's best of the best box as it is"
+        box, mask = boxes[owner[best]], sam.upscale(model, photo, logits[best : best + 1])[0] > 0
+        if o["morphology"]:
+            mask = adjust.clean(mask, box, o["kernel"], o["hole"])
+        detail = {
+            "boxes": boxes.round(2).tolist(),
+            "box_scores": confidence.round(4).tolist(),
+            "phrases": phrases,
+            "tried": tried.round(2).tolist(),  # box, then its jitters
+            "candidates": [  # masks on SAM's own grid, smaller than the photo: stretch to draw them
+                {"box": int(owner[i]), "rle": masks.to_rle(small[i] > 0)}
+                | {name: round(float(values[i]), 4) for name, values in scores.items()}
+                for i in range(len(small))
+            ],
+            "chosen": best,
+            "why": reason,
+        }  # fmt: skip
+        found = Segmentation(mask, box, float(confidence[owner[best]]), detail=detail)
+        if fault := adjust.fault(mask, box):
+            found.mask, found.status, found.reason = None, MASK_REJECTED, fault
+        return found

@@ -1,0 +1,135 @@
+"""SAM-CLIP (paper, table 1): every mask of SAM's automatic generator is named by CLIP, the fish are kept."""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fishlib import cache, masks, zoo
+from fishlib.errors import UserError
+from fishlib.segmenters import NO_DETECTION, Segmentation, common, sam
+
+DEFAULTS = {
+    "sam": "zoo",  # or vit_b, vit_l, vit_h, a file
+    "clip": "zoo",  # or clip (ViT-B/32, as the public SAM-CLIP recipes), a folder of transformers
+    # ours (the paper gives no prompts): first what is looked for, then what such photos also show
+    "labels": [
+        "fish",
+        "person",
+        "hand",
+        "boat",
+        "rock",
+        "water",
+        "grass",
+        "sand",
+        "wood",
+        "rope",
+        "sky",
+        "box",
+    ],
+    "template": "a photo of a {}",  # CLIP's zero-shot prompt (Radford et al. 2021, section 3.1.4)
+    "probability": 0.5,  # ours: more likely a fish than all rivals together (softmax over labels)
+    "points_per_side": 32,  # from here SamAutomaticMaskGenerator's defaults
+    "pred_iou_thresh": 0.88,
+    "stability_score_thresh": 0.95,
+    "box_nms_thresh": 0.7,
+    "batch": 64,  # crops CLIP sees at once
+    "dtype": "auto",
+}
+GENERATOR = ("points_per_side", "pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
+
+
+def build(params: dict, device: str = "cpu", offline: bool = True) -> "SamClip":
+    """params: any of DEFAULTS. UserError for another name, NotRun where a checkpoint is missing."""
+    return SamClip(common.options("sam-clip", DEFAULTS, params), device, offline)
+
+
+def crop(image: np.ndarray, mask: np.ndarray) -> Image.Image:
+    """The masked part alone on a black square: black as in the public recipes, square since CLIP's own
+    preparation would cut the ends off a long fish."""
+    x0, y0, x1, y1 = masks.box_of(mask).astype(int)
+    part = image[y0:y1, x0:x1] * mask[y0:y1, x0:x1, None]
+    side = max(part.shape[:2])
+    square = np.zeros((side, side, 3), np.uint8)
+    top, left = (side - part.shape[0]) // 2, (side - part.shape[1]) // 2
+    square[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return Image.fromarray(square)
+
+
+class SamClip:
+    """Models are loaded at the first photo; their files are looked for now."""
+
+    def __init__(self, options: dict, device: str, offline: bool):
+        if len(options["labels"]) < 2:
+            raise UserError("sam-clip needs the wanted label and at least one rival; add to labels in the profile.")
+        self.options, self.device, self.offline = options, device, offline
+        self.path = common.locate(options["clip"], {}, offline)
+        paths = {"clip": self.path, "sam": common.locate(options["sam"], sam.NAMES, offline)}
+        self.key = {
+            "method": "sam-clip",
+            "options": {k: v for k, v in options.items() if k not in ("sam", "clip", "dtype")},
+            "bf16": common.wants_bf16(options["dtype"], device),
+            "checkpoints": {name: common.fingerprint(path, name) for name, path in paths.items()},
+            "code": cache.code_version("fishlib.segmenters.sam", "fishlib.segmenters.sam_clip", "fishlib.masks"),
+        }
+
+    @cached_property
+    def generator(self):
+        from segment_anything import SamAutomaticMaskGenerator
+
+        model = sam.load(self.options["sam"], self.device, self.offline, self.options["dtype"])
+        return SamAutomaticMaskGenerator(model, **{k: self.options[k] for k in GENERATOR})
+
+    @cached_property
+    def clip(self):
+        """(CLIPModel, its processor), from local files only."""
+        if self.path is None:
+            model, processor = zoo.load("clip")
+        else:
+            from transformers import CLIPModel, CLIPProcessor
+
+            try:
+                with common.quiet():
+                    model = CLIPModel.from_pretrained(self.path, local_files_only=True)
+                    processor = CLIPProcessor.from_pretrained(self.path, local_files_only=True)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise UserError(f"{self.path} is no CLIP of transformers; run fishlib weights fetch clip.") from error
+        return model.to(self.device).eval(), processor
+
+    @cached_property
+    @torch.no_grad()
+    def words(self) -> torch.Tensor:
+        """(labels, d) unit vectors, computed once a run."""
+        model, processor = self.clip
+        texts = [self.options["template"].format(label) for label in self.options["labels"]]
+        tokens = processor(text=texts, return_tensors="pt", padding=True).to(self.device)
+        return torch.nn.functional.normalize(model.get_text_features(**tokens), dim=-1)
+
+    @torch.no_grad()
+    def probabilities(self, crops: list[Image.Image]) -> np.ndarray:
+        """(crops, labels): CLIP's softmax over the labels."""
+        model, processor = self.clip
+        rows = [np.empty((0, len(self.options["labels"])), np.float32)]
+        for start in range(0, len(crops), self.options["batch"]):
+            pixels = processor(images=crops[start : start + self.options["batch"]], return_tensors="pt").to(self.device)
+            seen = torch.nn.functional.normalize(model.get_image_features(**pixels), dim=-1)
+            rows.append((model.logit_scale.exp() * seen @ self.words.T).softmax(-1).cpu().numpy())
+        return np.concatenate(rows)
+
+    def segment(self, images: list[np.ndarray], photo_ids: list[str]) -> list[Segmentation]:
+        return [self.one(common.rgb(image)) for image in images]
+
+    def one(self, image: np.ndarray) -> Segmentation:
+        found = [m for m in self.generator.generate(image) if m["area"] > 0]
+        chances = self.probabilities([crop(image, m["segmentation"]) for m in found])
+        fish, names = chances[:, 0] >= self.options["probability"], self.options["labels"]
+        detail = {"candidates": [], "why": f"{fish.sum()} of {len(found)} masks named {names[0]}"}
+        for m, p in zip(found, chances, strict=True):
+            numbers = {"fish": p[0], "iou": m["predicted_iou"], "stability": m["stability_score"]}
+            fact = {"rle": masks.to_rle(m["segmentation"]), "label": names[int(p.argmax())]}
+            detail["candidates"].append(fact | {k: round(float(v), 4) for k, v in numbers.items()})
+        if not fish.any():
+            return Segmentation(status=NO_DETECTION, reason=detail["why"], detail=detail)
+        union = np.any([m["segmentation"] for m, k in zip(found, fish, strict=True) if k], axis=0)
+        return Segmentation(union, masks.box_of(union), float(chances[fish, 0].max()), detail=detail)

@@ -1,0 +1,166 @@
+"""Public checkpoints (weights.yaml): where they come from, whether the ones here are whole.
+
+Only `fetch` downloads, with its own code since pooch cannot go on where a cut connection stopped.
+"""
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import pooch
+import requests
+import yaml
+from tqdm import tqdm
+
+from fishlib import cache
+from fishlib.errors import NotRun, UserError
+
+MANIFEST = Path(__file__).with_name("weights.yaml")
+TRIES = 3  # so often an address is asked to go on after a cut connection
+TIMEOUT = 60  # seconds without a byte
+
+
+def manifest() -> dict[str, dict]:
+    """name -> {for, licence, from, files: [{file, size, sha256}]}; `folder` where that is used."""
+    return yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+
+
+def list_(name: str | None = None, folder: Path | None = None, rehash: bool = False) -> list[dict]:
+    """One row a file: name, for, licence, path, size (bytes), sha256 (None: unknown), present, got, status.
+
+    status: "ok", "first use" (no public hash; as first downloaded), "wrong", "no hash known", "missing", or
+    "not checked" where nothing has hashed the file since it came; `rehash` hashes every file now.
+    """
+    rows = [row for key in (manifest() if name is None else [name]) for row in _files(key, folder)]
+    for row in rows:
+        path, note = row["path"], row["note"]
+        there, first = path.is_file(), note.read_text(encoding="utf-8")[:64] if note.is_file() else None
+        noted = first if there and first and note.stat().st_mtime_ns >= path.stat().st_mtime_ns else None
+        row["got"] = got = cache.file_hash(path) if there and rehash else noted
+        expected, good = row["sha256"] or first, "ok" if row["sha256"] else "first use"
+        status = "no hash known" if not expected else good if got == expected else "wrong"
+        row["status"] = "missing" if not there else status if got else "not checked"
+        row["present"] = there and row["size"] in (None, path.stat().st_size)
+        if rehash and status == good and there:
+            with suppress(UserError):  # a folder shared read-only can still be checked
+                cache.write_text(note, f"{got}  {path.name}\n")
+    return rows
+
+
+verify = partial(list_, rehash=True)
+
+
+def path(name: str, offline: bool = False, folder: Path | None = None) -> Path:
+    """The file or folder of a checkpoint of the manifest, or a local path as it is; never downloads.
+
+    Raises NotRun, whose sentence names the missing file, where it goes and the command that fetches it.
+    """
+    if name not in manifest():
+        if (local := Path(name).expanduser()).exists():
+            return local
+        raise NotRun(f"{name} is missing: it is neither a file here nor a name of `fishlib weights list`.")
+    rows = list_(name, folder)
+    if missing := [row["path"] for row in rows if not row["present"]]:
+        names, where = ", ".join(p.name for p in missing), " on a computer with a network" if offline else ""
+        put = f"put it into {missing[0].parent}, or run `fishlib weights fetch {name}`{where}"
+        raise NotRun(f"{names} of the checkpoint {name} is missing or incomplete; {put}.")
+    return rows[0]["path"].parent if "folder" in manifest()[name] else rows[0]["path"]
+
+
+def fetch(name: str, folder: Path | None = None, progress: bool = True) -> Path:
+    """Download what is missing of a checkpoint, hash all of it, and give its `path`.
+
+    A cut connection leaves a `.part` file that the next call goes on with (not without a public hash: halves
+    of two files would go unnoticed), a wrong hash or a full disk nothing. Without a public hash the first
+    download is trusted, its hash kept beside it and printed. UserError, also for a wrong file that was there.
+    """
+    for row in _files(name, folder):
+        if not row["path"].exists():
+            _download(row, progress)
+    for row in verify(name, folder):
+        file, got = row["path"], row["got"]
+        if row["status"] == "wrong":
+            wanted = row["sha256"] or "the one of its first download"
+            raise UserError(f"{file} has sha256 {got}, not {wanted}; delete it and fetch {name} again.")
+        if row["status"] == "no hash known":
+            cache.write_text(row["note"], f"{got}  {file.name}\n")
+            print(f"{file.name}: no public hash is known, trusted on first use with sha256 {got}")
+    return path(name, folder=folder)
+
+
+def _files(name: str, folder: Path | None) -> list[dict]:
+    """A checkpoint's files and where each lies or goes: folder, $FISHLIB_WEIGHTS or the user's cache."""
+    entry = manifest().get(name)
+    if entry is None:
+        raise UserError(f"There is no checkpoint {name!r}; choose one of {', '.join(manifest())}.")
+    folder = folder or os.environ.get("FISHLIB_WEIGHTS") or Path(pooch.os_cache("fishlib"), "weights")
+    root, rows = Path(folder).expanduser().resolve(), []
+    for file in entry["files"]:
+        target = (root / entry.get("folder", "") / file["file"]).resolve()
+        if not target.is_relative_to(root):
+            raise UserError(f"{target} lies outside {root}; correct the name of the file in {MANIFEST}.")
+        urls = [base + quote(file["file"], safe="+") for base in entry["from"]]
+        facts = {"name": name, "for": entry["for"], "licence": entry["licence"], "path": target}
+        facts |= {"size": file["size"], "sha256": file["sha256"], "urls": urls}
+        rows.append(facts | {"note": target.with_name(target.name + ".sha256")})
+    return rows
+
+
+def _download(row: dict, progress: bool) -> None:
+    """Ask the addresses in order, each again after a cut connection, until one gives the whole file."""
+    part, said = row["path"].with_name(row["path"].name + ".part"), {}
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        for url in row["urls"]:
+            for _ in range(TRIES):
+                try:
+                    _receive(url, part, row, progress)
+                    part.replace(row["path"])
+                    return
+                except requests.HTTPError as error:  # an answer, and no use asking again
+                    said[url] = str(error)
+                    break
+                except requests.RequestException as error:
+                    said[url] = f"the connection failed or was cut ({type(error).__name__})"
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "the disk is full" if full else f"it cannot be written ({error.strerror})"
+        raise UserError(f"{row['path']} was not saved: {why}; make room or choose another folder.") from error
+    if not row["sha256"]:  # nothing may go on from it
+        part.unlink(missing_ok=True)
+    kept = f", {part.name} is kept to go on from" if part.exists() else ""
+    answers = "; ".join(f"{url}: {answer}" for url, answer in said.items())
+    raise UserError(f"{row['path']} could not be downloaded{kept}; try again later ({answers}).")
+
+
+def _receive(url: str, part: Path, row: dict, progress: bool) -> None:
+    """Raises requests.HTTPError for a wrong answer, another RequestException for a lost connection, any
+    other OSError for the disk."""
+    size, sha256 = row["size"], row["sha256"]
+    have = part.stat().st_size if sha256 and part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as reply:
+        if reply.status_code == 416:  # nothing is left to send: begin anew, the part was never checked
+            part.unlink(missing_ok=True)
+            raise requests.ConnectionError("range not satisfiable")
+        reply.raise_for_status()
+        start = have if reply.status_code == 206 else 0  # a server without Range sends all of it again
+        length = reply.headers.get("Content-Length")
+        total = start + int(length) if length else size
+        if size and total != size:
+            raise requests.HTTPError(f"offers {total} bytes instead of {size}")
+        if total and total - start > shutil.disk_usage(part.parent).free:
+            raise OSError(errno.ENOSPC, "too little space")
+        bar = tqdm(desc=part.stem, total=total, initial=start, unit="B", unit_scale=True, disable=not progress)
+        with bar, part.open("ab" if start else "wb") as f:
+            for block in reply.iter_content(1 << 16):
+                bar.update(f.write(block))
+    if sha256 and (got := cache.file_hash(part)) != sha256:
+        part.unlink()
+        raise requests.HTTPError(f"sent a file with sha256 {got} instead of {sha256}, which was removed")

@@ -1,0 +1,58 @@
+"""Tiny checkpoints of the real classes, trained by the project on drawn fish only, so that everything runs anywhere.
+
+They show that the machinery works and cut plain photos; they are no substitute for the public checkpoints.
+How each was trained and what it scores: cards/<name>.md.
+"""
+
+import hashlib
+from importlib import import_module
+from pathlib import Path
+
+from fishlib.errors import NotRun, UserError
+
+FILES = {
+    "gdino": "gdino.safetensors",
+    "sam": "sam.safetensors",
+    "clip": "clip.safetensors",
+    "detic": "detic.onnx",
+    "classifier": "classifier.safetensors",
+}
+
+
+def path(name: str) -> Path:
+    """The checkpoint's file. UserError for an unknown name or a file that is not there."""
+    if name not in FILES:
+        raise UserError(f"The zoo has no model {name!r}; choose one of {', '.join(FILES)}.")
+    file = Path(__file__).with_name(FILES[name])
+    if not file.is_file():
+        raise NotRun(f"{file} is missing; install fishlib again or train it with python -m fishlib.zoo.train {name}.")
+    return file
+
+
+def sha256(name: str) -> str:
+    """Hex digest of the checkpoint's file."""
+    return hashlib.sha256(path(name).read_bytes()).hexdigest()
+
+
+def load(name: str, device: str = "cpu"):
+    """A model of the zoo in eval mode, float32, on the device.
+
+    gdino: groundingdino's GroundingDINO for `groundingdino.util.inference.predict`; pictures of any size (the
+        model resizes to a long side of `model.image_side` = 320 px itself), RGB with ImageNet mean and deviation;
+        captions of whole words, "fish." among them.
+    sam: segment_anything's Sam at 256 px, for SamPredictor and SamAutomaticMaskGenerator. The three masks of
+        multimask_output are the whole fish, its body without fins and a half of it.
+    clip: (transformers' CLIPModel, CLIPProcessor).
+    detic, classifier: the Path of the ONNX file ("Detic (stand-in)") and of fishlib.classifier's checkpoint.
+    """
+    file = path(name)
+    if name in ("detic", "classifier"):
+        return file
+    from safetensors.torch import load_file
+
+    module = import_module(f"fishlib.zoo.{name}")
+    model = module.build()
+    state = load_file(file)
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    model = model.requires_grad_(False).eval().to(device)
+    return (model, module.processor()) if name == "clip" else model

@@ -1,0 +1,116 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fishlib import classifier, dataset, features, inference, segments, study, sweep
+from fishlib.composite import BASIC, CROP, MASK, ORIGINAL
+from fishlib.errors import UserError
+
+
+@pytest.fixture
+def ready(tiny_study):
+    """(study, counted photos, true masks)."""
+    manifest = study.scan_photos(tiny_study)
+    found = segments.run(tiny_study, "truth", manifest)
+    study.write_manifest(tiny_study, manifest)
+    return tiny_study, manifest, found
+
+
+def test_features_keep_the_order_of_the_photos(ready):
+    tiny, manifest, found = ready
+    values = features.compute(tiny, manifest, found, [ORIGINAL, MASK], "none")
+    model = classifier.load("none", tiny.profile.backbone, "cpu", tiny.profile.seed)
+    last = manifest.iloc[-1]
+    row = found.set_index("photo_id").loc[last.photo_id]
+    for variant in (ORIGINAL, MASK):
+        alone = classifier.features(model, features.picture(tiny, last, row, [variant])[variant][None])
+        assert values[variant.name].shape == (len(manifest), model.dim)
+        assert values[variant.name][-1] == pytest.approx(alone[0], abs=1e-4)
+    assert not np.allclose(values["original"], values["mask"])
+
+
+def test_a_second_call_runs_no_network_and_gives_the_same_bytes(ready, monkeypatch):
+    tiny, manifest, found = ready
+    first = features.compute(tiny, manifest, found, list(BASIC.values()), "none")
+    monkeypatch.setattr(classifier, "load", lambda *a, **k: pytest.fail("the network was loaded again"))
+    second = features.compute(tiny, manifest, found, list(BASIC.values()), "none")
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_a_killed_run_repeats_no_finished_block(ready, monkeypatch):
+    tiny, manifest, found = ready
+    seen, real = [], classifier.features
+
+    def dies_in_the_third_block(model, pictures):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(len(pictures))
+        return real(model, pictures)
+
+    monkeypatch.setattr(classifier, "features", dies_in_the_third_block)
+    with pytest.raises(KeyboardInterrupt):
+        features.compute(tiny, manifest, found, [CROP], "none")
+    rest = []
+    monkeypatch.setattr(classifier, "features", lambda m, p: rest.append(len(p)) or real(m, p))
+    resumed = features.compute(tiny, manifest, found, [CROP], "none")
+    assert sum(seen) + sum(rest) == len(manifest)
+    shutil.rmtree(tiny.cache / "features")
+    assert features.compute(tiny, manifest, found, [CROP], "none")["crop"].tobytes() == resumed["crop"].tobytes()
+
+
+def test_the_original_is_shared_by_all_methods_but_masks_are_not(ready):
+    tiny, manifest, found = ready
+    features.compute(tiny, manifest, found, [ORIGINAL, MASK], "none")
+    before = len(list((tiny.cache / "features").rglob("*.npz")))
+    undetected = found.assign(mask_file="", x0=np.nan)
+    features.compute(tiny, manifest, undetected, [ORIGINAL, MASK], "none")
+    assert len(list((tiny.cache / "features").rglob("*.npz"))) == before + before // 2
+
+
+def test_predictions_have_one_row_a_photo_and_variant(ready):
+    tiny, manifest, found = ready
+    predictions, notes = inference.run(tiny, manifest, found)
+    assert predictions.groupby("variant").photo_id.nunique().eq(12).all()  # 7 a species: 3 train, 4 are judged
+    assert set(predictions.variant) == {*BASIC, "crop_mask_red", "crop_mask_d1"}
+    assert (predictions.correct == (predictions.predicted == predictions.species)).all()
+    assert "half of each species" in notes[0]
+    top5 = json.loads(predictions.top5[0])
+    assert top5[0][0] == predictions.predicted[0] and len(top5) == 3
+    assert (tiny.out / "predictions.csv").is_file()
+
+
+def test_a_figure_leaves_out_and_names_what_is_too_small(ready):
+    _, manifest, _ = ready
+    few = manifest[~((manifest.species == "マサバ") & (manifest.photo_id.str[-5] > "1"))]
+    photos, shots, notes = sweep.usable(few, [1, 2, 3])
+    assert shots == [1, 2, 3] and "マサバ" not in set(photos.species)
+    assert "マサバ (2)" in notes[0]
+    photos, shots, notes = sweep.usable(manifest, [5, 6, 7])
+    assert shots == [5, 6] and "K = 7" in notes[0] and photos.species.nunique() == 3
+    photos, shots, notes = sweep.usable(manifest, [9])
+    assert shots == [] and len(photos) == 0 and "No K" in notes[-1]
+
+
+def test_the_sweep_has_every_draw_and_keeps_the_drawn_ids(ready, monkeypatch):
+    tiny, manifest, found = ready
+    frame, notes = sweep.run(tiny, manifest, found)
+    assert len(frame) == 1 * 2 * 2 * 2 and notes == []  # one pre-training, two variants, K = 1 and 2, two draws
+    assert (frame.n_test == 21 - 3 * frame.k).all()
+    assert (frame.micro_f1 == 100 * frame.n_correct / frame.n_test).all()
+    draws = json.loads((tiny.out / "draws.json").read_text(encoding="utf-8"))
+    assert draws[0]["photo_ids"] == dataset.draw_shots(manifest, 1, 0, 0) and len(draws) == 4
+    table = (tiny.out / "tables" / "figure3.csv").read_bytes()
+    from fishlib import transfer
+
+    monkeypatch.setattr(transfer, "train_heads", lambda *a, **k: pytest.fail("heads were trained again"))
+    sweep.run(tiny, manifest, found)
+    assert (tiny.out / "tables" / "figure3.csv").read_bytes() == table
+
+
+def test_a_folder_of_single_photos_cannot_be_compared(ready):
+    tiny, manifest, found = ready
+    one_each = manifest.groupby("species").head(1)
+    with pytest.raises(UserError, match="fewer than two species"):
+        inference.run(tiny, one_each, found)

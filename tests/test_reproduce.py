@@ -1,0 +1,162 @@
+"""The real notebooks through papermill on a small folder of pictures, good and bad."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from fishlib import run
+
+BAD = {
+    "zero": lambda good: b"",
+    "text": lambda good: b"this is no photo\n",
+    "truncated": lambda good: good[: len(good) // 2],
+    "noise": lambda good: bytes(range(256)) * 20,
+}
+
+
+@pytest.fixture(scope="module")
+def messy(tiny_photos, tmp_path_factory):
+    """The tiny photos with three of each bad file among them, a species of one photo, and bad masks."""
+    root = tmp_path_factory.mktemp("messy")
+    shutil.copytree(tiny_photos, root, dirs_exist_ok=True)
+    species = sorted(p for p in (root / "photos").iterdir() if p.is_dir())
+    good = next(species[0].glob("*.png")).read_bytes()
+    listed = set()
+    for name, spoil in BAD.items():
+        for i, folder in enumerate(species):
+            path = folder / f"bad_{name}_{i}.jpg"
+            path.write_bytes(spoil(good))
+            listed.add(f"{folder.name}/{path.name}")
+    (root / "photos" / "Lonely").mkdir()
+    shutil.copyfile(next(species[0].glob("*.png")), root / "photos" / "Lonely" / "only.png")
+    for folder in species:
+        small, black = np.full((10, 10), 255, np.uint8), np.zeros((64, 96), np.uint8)
+        for name, mask in ((f"{0}.png", small), (f"{1}.png", black)):
+            (root / "masks" / folder.name / name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    return root, listed
+
+
+@pytest.fixture(scope="module")
+def done(messy, tiny_profile, tmp_path_factory):
+    """(run folder, parameters) of a finished run."""
+    root, _ = messy
+    out = tmp_path_factory.mktemp("runs") / "small"
+    given = {
+        "profile": str(tiny_profile), "photos": str(root / "photos"), "masks": str(root / "masks"),
+        "method": None, "classifier": None, "offline": True, "device": "cpu",
+    }  # fmt: skip
+    assert run.reproduce(out=str(out), **given).is_file()
+    return out, given
+
+
+def tables(out):
+    return {p.name: p.read_bytes() for p in sorted((out / "tables").iterdir())}
+
+
+def test_every_table_and_figure_is_there(done):
+    out, _ = done
+    wanted = {f"table{n}.{kind}" for n in (1, 2, 3, 4) for kind in ("csv", "md", "tex", "html")} | {"figure3.csv"}
+    assert set(tables(out)) == wanted
+    assert {p.name for p in (out / "figures").glob("*.png")} >= {
+        "figure3.png",
+        "pipeline.png",
+        "confusion.png",
+    }
+
+
+def test_every_bad_file_is_listed_and_none_stops_the_run(done, messy):
+    out, _ = done
+    manifest = pd.read_csv(out / "manifest.csv")
+    bad = manifest[manifest.status == "unreadable"]
+    assert set(bad.photo_id) == messy[1] and bad.reason.str.len().gt(0).all()
+    for method in ("truth", "grabcut"):
+        index = pd.read_csv(out / "segments" / method / "index.csv")
+        assert index.photo_id.tolist() == manifest.photo_id.tolist()
+    truth = pd.read_csv(out / "segments" / "truth" / "index.csv")
+    rejected = truth[truth.status == "mask_rejected"]
+    assert rejected.reason.str.contains("10 x 10").sum() == 3 and rejected.reason.str.contains("black").sum() == 3
+
+
+def test_counts_agree_between_table_and_predictions(done):
+    out, _ = done
+    predictions = pd.read_csv(out / "predictions.csv")
+    table2 = pd.read_csv(out / "tables" / "table2.csv")
+    for variant in ("original", "crop", "mask", "crop_mask"):
+        assert table2[f"{variant}_count"].iloc[-1] == predictions[predictions.variant == variant].correct.sum()
+    assert "Lonely" not in set(predictions.species)
+
+
+def test_run_json_tells_how_to_repeat_the_run(done):
+    out, given = done
+    facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert facts["parameters"] | given == facts["parameters"]
+    assert facts["seed"] == 0 and facts["versions"]["torch"] and facts["checkpoints"]["none"]
+    assert facts["draws"][0]["photo_ids"] and set(facts["seconds"]["notebooks"]) == {p.stem for p in run.notebooks()}
+
+
+def test_the_same_command_again_computes_nothing_and_gives_the_same_bytes(done):
+    out, given = done
+    before = tables(out)
+    run.reproduce(out=str(out), **given)
+    stages = json.loads((out / "run.json").read_text(encoding="utf-8"))["seconds"]["stages"]
+    assert {name: s["computed"] for name, s in stages.items() if s["computed"]} == {}
+    assert tables(out) == before
+
+
+def test_a_run_killed_half_way_resumes_to_the_same_bytes(done, tmp_path):
+    out, given = done
+    again = tmp_path / "again"
+    words = [f"--{k}={v}" for k, v in given.items() if v and k != "offline"]
+    command = [sys.executable, "-m", "fishlib.cli", "reproduce", f"--out={again}", *words]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list((again / "cache" / "features").rglob("*.npz")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+    kept = set((again / "cache").rglob("*.npz"))
+    stamps = {p: p.stat().st_mtime_ns for p in kept}
+    assert not (again / "tables" / "table4.csv").exists()
+    run.reproduce(out=str(again), **given)
+    assert {p: p.stat().st_mtime_ns for p in kept} == stamps  # finished blocks were not made again
+    assert tables(again) == tables(out)
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.sources = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.sources += [v for k, v in attributes if k in ("src", "href") and v]
+
+
+def test_the_report_needs_nothing_from_elsewhere(done):
+    out, _ = done
+    pages = sorted((out / "report").glob("*.html"))
+    assert len(pages) == 5
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        page = Page(text)
+        assert "script" not in page.tags and "iframe" not in page.tags
+        for source in page.sources:
+            assert source.startswith(("data:image/", "#")) or (path.parent / source.split("#")[0]).is_file(), source
+        assert "<b>odd" not in text  # a species' name is text
+    assert "&lt;b&gt;odd &amp; name" in (out / "report" / "index.html").read_text(encoding="utf-8")
+    assert (out / "report.zip").stat().st_size > 10_000

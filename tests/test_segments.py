@@ -1,0 +1,108 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fishlib import masks, segmenters, segments, study
+from fishlib.segmenters import Segmentation
+
+
+class Half:
+    """Finds the left half of every picture, nothing in the first of each species; counts its work."""
+
+    def __init__(self):
+        self.key, self.seen = {"method": "half"}, []
+
+    def segment(self, images, photo_ids):
+        self.seen += photo_ids
+        return [self._one(image, photo_id) for image, photo_id in zip(images, photo_ids, strict=True)]
+
+    def _one(self, image, photo_id):
+        if photo_id.endswith("/0.png"):
+            return Segmentation(status="no_detection", reason="nothing there")
+        mask = np.zeros(image.shape[:2], bool)
+        mask[:, : image.shape[1] // 2] = True
+        return Segmentation(mask, masks.box_of(mask), 0.5, detail={"why": "left"})
+
+
+@pytest.fixture
+def half(monkeypatch):
+    segmenter = Half()
+    monkeypatch.setattr(segmenters, "build", lambda *a, **k: segmenter)
+    return segmenter
+
+
+def test_one_row_for_every_row_of_the_manifest(tiny_study, half):
+    manifest = study.scan_photos(tiny_study)
+    manifest.loc[3, ["status", "reason"]] = ["excluded", "by hand"]
+    manifest.loc[4, ["status", "reason"]] = ["unreadable", "broken"]
+    frame = segments.run(tiny_study, "half", manifest)
+    assert frame.photo_id.tolist() == manifest.photo_id.tolist()
+    assert frame.status.value_counts().to_dict() == {
+        "ok": 16,
+        "no_detection": 3,
+        "excluded": 1,
+        "unreadable": 1,
+    }
+    assert set(half.seen) == set(manifest.photo_id[manifest.status == "ok"])
+    ok = frame[frame.status == "ok"].iloc[0]
+    assert segments.read_mask(tiny_study, "half", ok).mean() == ok.area == 0.5
+    assert segments.box(ok).tolist() == [0, 0, 48, 64]
+    missed = frame[frame.status == "no_detection"].iloc[0]
+    assert segments.read_mask(tiny_study, "half", missed) is None and segments.box(missed) is None
+
+
+def test_boxes_and_masks_come_back_in_pixels_of_the_original_photo(tiny_study, half):
+    small = replace(tiny_study, profile=tiny_study.profile.model_copy(update={"working_side": 64}))
+    manifest = study.scan_photos(small)
+    frame = segments.run(small, "half", manifest)
+    ok = frame[frame.status == "ok"].iloc[0]
+    assert segments.box(ok)[2] == pytest.approx(48, abs=1) and segments.read_mask(small, "half", ok).shape == (64, 96)
+
+
+def test_a_second_run_segments_nothing_and_a_killed_one_goes_on(tiny_study, half):
+    manifest = study.scan_photos(tiny_study)
+    segments.run(tiny_study, "half", manifest.iloc[:10])  # what a killed run may have left
+    first = len(half.seen)
+    segments.run(tiny_study, "half", manifest)
+    assert len(half.seen) == len(manifest) and not set(half.seen[:first]) & set(half.seen[first:])
+    before = (tiny_study.out / "segments" / "half" / "index.csv").read_bytes()
+    shutil.rmtree(tiny_study.out / "segments")
+    segments.run(tiny_study, "half", manifest)
+    assert len(half.seen) == len(manifest)
+    assert (tiny_study.out / "segments" / "half" / "index.csv").read_bytes() == before
+
+
+def test_masks_that_are_gone_leave_no_file_behind(tiny_study, half):
+    manifest = study.scan_photos(tiny_study)
+    frame = segments.run(tiny_study, "half", manifest)
+    path = tiny_study.out / "segments" / "half" / frame[frame.status == "ok"].iloc[0]["mask_file"]
+    assert path.is_file()
+    half.key = {"method": "half", "version": 2}
+    half._one = lambda *_: Segmentation(status="no_detection", reason="nothing at all")
+    segments.run(tiny_study, "half", manifest)
+    assert not path.exists()
+
+
+def test_truth_scores_methods_and_is_no_method(tiny_study, half):
+    manifest = study.scan_photos(tiny_study)
+    frames = {"half": segments.run(tiny_study, "half", manifest)}
+    unjudged = segments.score(tiny_study, frames)
+    assert unjudged.well_cut.isna().all() and len(unjudged) == len(manifest)
+    half.key = {"method": "truth"}
+    half.segment = lambda images, ids: [
+        Segmentation(m, masks.box_of(m)) for m in (masks.read_mask(tiny_study.masks / i) for i in ids)
+    ]
+    frames["truth"] = segments.run(tiny_study, "truth", manifest)
+    scores = segments.score(tiny_study, frames)
+    assert set(scores.method) == {"half"} and scores.well_cut.isin([0, 1]).all()
+    missed = scores[scores.status == "no_detection"]
+    assert (missed.iou == 0).all() and (missed.kind == "missed").all()
+
+
+def test_methods_that_cannot_run_say_why(tiny_study):
+    manifest = study.scan_photos(tiny_study)
+    frames, not_run = segments.compare(tiny_study, manifest)
+    assert set(frames) | set(not_run) == {"gdino-sam", "grabcut", "truth"}
+    assert all(reason for reason in not_run.values())

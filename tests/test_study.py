@@ -1,0 +1,63 @@
+import json
+
+import pytest
+
+from fishlib import study as studies
+from fishlib.errors import UserError
+from fishlib.study import open_study
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"photos": "nowhere/at/all"}, "is no folder"),
+        ({"photos": None}, "--photos as well"),
+        ({"masks": "nowhere"}, "is missing"),
+        ({"masks": None, "method": "truth"}, "give them with --masks"),
+        ({"profile": "nowhere.yaml"}, "neither one of"),
+    ],
+)
+def test_wrong_inputs_are_one_sentence(tiny_photos, tmp_path, change, says):
+    given = {
+        "out": str(tmp_path / "run"),
+        "photos": str(tiny_photos / "photos"),
+        "masks": str(tiny_photos / "masks"),
+    }
+    with pytest.raises(UserError, match=says) as caught:
+        open_study(**(given | change))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(tiny_photos, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot be written"):
+        open_study(out=str(tmp_path / "file" / "run"), photos=str(tiny_photos / "photos"))
+
+
+def test_a_run_inside_the_photos_is_refused(tiny_photos):
+    with pytest.raises(UserError, match="inside the photos"):
+        open_study(out=str(tiny_photos / "photos" / "run"), photos=str(tiny_photos / "photos"))
+
+
+def test_later_notebooks_ask_for_the_first(tiny_study):
+    with pytest.raises(UserError, match="run notebook 01 first"):
+        studies.manifest(tiny_study)
+
+
+def test_drawn_fish_are_called_drawn(tmp_path):
+    study = open_study(out=str(tmp_path / "run"))
+    assert study.drawn and "Drawn fish" in study.banner() and study.facts()["drawn"]
+
+
+def test_stages_add_up_within_a_run(tiny_study):
+    for n in (2, 3):
+        with studies.stage(tiny_study, "cut") as record:
+            record["computed"] += n
+    kept = json.loads((tiny_study.out / "stages" / "cut.json").read_text())
+    assert kept["computed"] == 5 and kept["seconds"] >= 0
+
+
+def test_the_runs_own_decisions_come_before_those_beside_the_photos(tiny_study):
+    assert studies.decisions_file(tiny_study) == tiny_study.photos / "curation.csv"
+    (tiny_study.out / "curation.csv").write_text("photo_id,one_whole_fish\n")
+    assert studies.decisions_file(tiny_study) == tiny_study.out / "curation.csv"

@@ -1,0 +1,310 @@
+"""Checkpoints: every download here comes from a small server on 127.0.0.1 that misbehaves on request."""
+
+import errno
+import hashlib
+import os
+import shutil
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fishlib import weights
+from fishlib.errors import NotRun, UserError
+
+DATA = bytes(range(256)) * 3000
+HASH = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Serves DATA under every path. .seen: (path, Range) of each request; .cuts: so many answers stop half
+    way; .ranges: are Range requests understood; .paths: path -> (status, headers) to answer instead."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked = self.headers.get("Range")
+            http.seen.append((self.path, asked))
+            if self.path in http.paths:
+                status, headers = http.paths[self.path]
+                self.send_response(status)
+                for key, value in {"Content-Length": "0", **headers}.items():
+                    self.send_header(key, value)
+                self.end_headers()
+                return
+            start = int(asked[6:-1]) if asked and http.ranges else 0
+            if start >= len(http.data):
+                self.send_error(416)
+                return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(http.data) - start))
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(http.data) - 1}/{len(http.data)}")
+            self.end_headers()
+            end = len(http.data)
+            if http.cuts:
+                http.cuts -= 1
+                end = start + (end - start) // 2
+            self.wfile.write(http.data[start:end])
+
+        def log_message(self, *args):
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.data, http.seen, http.cuts, http.ranges, http.paths = DATA, [], 0, True, {}
+    http.handle_error = lambda *_: None  # a client that hangs up is part of the tests
+    http.url = f"http://127.0.0.1:{http.server_port}/"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+    yield http
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.fixture
+def fetch(server, tmp_path, monkeypatch):
+    """fetch(**facts of the one file) of a manifest that points at the server; it goes to tmp_path/weights."""
+
+    def fetch(name="tiny", **facts):
+        file = {"file": "tiny.pth", "size": len(DATA), "sha256": HASH} | facts
+        entry = {"for": "tests", "licence": "none", "from": file.pop("urls", [server.url]), "files": [file]}
+        (tmp_path / "weights.yaml").write_text(yaml.safe_dump({"tiny": entry}))
+        return weights.fetch(name, progress=False)
+
+    monkeypatch.setattr(weights, "MANIFEST", tmp_path / "weights.yaml")
+    monkeypatch.setattr(weights, "TRIES", 1)
+    monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path / "weights"))
+    return fetch
+
+
+def files(tmp_path):
+    return sorted(p.name for p in (tmp_path / "weights").glob("*") if p.suffix != ".sha256")
+
+
+def test_a_download_is_checked_listed_and_not_repeated(fetch, server, tmp_path):
+    path = fetch()
+    assert path.read_bytes() == DATA and files(tmp_path) == ["tiny.pth"]
+    assert fetch() == path == weights.path("tiny", offline=True) and len(server.seen) == 1
+    [row] = weights.list_()
+    assert (row["name"], row["present"], row["status"]) == ("tiny", True, "ok")
+
+
+def test_a_cut_connection_is_gone_on_with_by_the_next_call(fetch, server, tmp_path):
+    server.cuts = 1
+    with pytest.raises(UserError, match=r"tiny\.pth could not be downloaded, tiny\.pth\.part is kept"):
+        fetch()
+    assert files(tmp_path) == ["tiny.pth.part"]
+    part = (tmp_path / "weights" / "tiny.pth.part").read_bytes()
+    assert part and DATA.startswith(part)
+    assert fetch().read_bytes() == DATA and files(tmp_path) == ["tiny.pth"]
+    assert server.seen == [("/tiny.pth", None), ("/tiny.pth", f"bytes={len(part)}-")]
+
+
+def test_a_cut_connection_is_gone_on_with_within_one_call(fetch, server, monkeypatch):
+    monkeypatch.setattr(weights, "TRIES", 3)
+    server.cuts = 2
+    assert fetch().read_bytes() == DATA and len(server.seen) == 3
+
+
+def test_a_server_without_range_sends_all_of_it_again(fetch, server):
+    server.cuts, server.ranges = 1, False
+    with pytest.raises(UserError):
+        fetch()
+    assert fetch().read_bytes() == DATA
+
+
+def test_without_a_public_hash_a_part_is_never_joined(fetch, server, tmp_path):
+    server.cuts = 1
+    with pytest.raises(UserError, match="cut"):
+        fetch(sha256=None, size=None)
+    assert files(tmp_path) == []
+    assert fetch(sha256=None, size=None).read_bytes() == DATA
+    assert [asked for _, asked in server.seen] == [None, None]
+
+
+@pytest.mark.parametrize("left", [DATA, DATA + b"more", b"other" * 9])
+def test_what_an_ended_program_left_is_used_or_replaced(fetch, server, tmp_path, monkeypatch, left):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "tiny.pth.part").write_bytes(left)
+    monkeypatch.setattr(weights, "TRIES", 2)
+    if left.startswith(b"other"):  # its hash tells at the end; then all of it is asked for anew
+        with pytest.raises(UserError, match="sha256"):
+            fetch()
+    assert fetch().read_bytes() == DATA
+    assert files(tmp_path) == ["tiny.pth"]
+
+
+@pytest.mark.parametrize("data", [DATA[:-1] + b"x", DATA[:1000]])
+def test_a_wrong_file_is_removed_and_named(fetch, server, tmp_path, data):
+    server.data = data
+    with pytest.raises(UserError) as caught:
+        fetch(size=len(data))
+    got = hashlib.sha256(data).hexdigest()
+    assert got in str(caught.value) and HASH in str(caught.value) and "tiny.pth" in str(caught.value)
+    assert files(tmp_path) == []
+
+
+def test_a_wrong_size_is_refused_before_the_download(fetch, server, tmp_path):
+    with pytest.raises(UserError, match=f"offers {len(DATA)} bytes instead of 7"):
+        fetch(size=7)
+    assert files(tmp_path) == []
+
+
+def test_the_next_address_is_asked(fetch, server):
+    server.paths = {"/gone/tiny.pth": (404, {})}
+    assert fetch(urls=[server.url + "gone/", server.url]).read_bytes() == DATA
+    assert [path for path, _ in server.seen] == ["/gone/tiny.pth", "/tiny.pth"]
+
+
+@pytest.mark.parametrize(("status", "headers"), [(404, {}), (500, {}), (302, {"Location": "ftp://127.0.0.1/tiny.pth"})])
+def test_an_error_of_the_server_is_one_sentence(fetch, server, tmp_path, status, headers):
+    server.paths = {"/tiny.pth": (status, headers)}
+    with pytest.raises(UserError, match="InvalidSchema" if headers else str(status)) as caught:
+        fetch()
+    assert "\n" not in str(caught.value) and files(tmp_path) == []
+
+
+def test_other_schemes_read_nothing(fetch, tmp_path):
+    (tmp_path / "tiny.pth").write_bytes(DATA)
+    with pytest.raises(UserError, match="could not be downloaded"):
+        fetch(urls=[tmp_path.as_uri() + "/"])
+    assert files(tmp_path) == []
+
+
+def test_a_server_that_is_not_there(fetch, server):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    with pytest.raises(UserError, match="connection failed"):
+        fetch(urls=[dead])
+    assert fetch(urls=[dead, server.url]).read_bytes() == DATA
+
+
+def test_too_little_space_is_seen_before_the_download(fetch, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 5, 5))
+    with pytest.raises(UserError, match="the disk is full"):
+        fetch()
+    assert files(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_leaves_nothing(fetch, tmp_path, monkeypatch):
+    opened = Path.open
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def write(self, block):
+            if self.file.tell() > 200_000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.file.write(block)
+
+    def open_(self, mode="r", *args, **kwargs):
+        file = opened(self, mode, *args, **kwargs)
+        return Full(file) if self.suffix == ".part" and mode in ("wb", "ab") else file
+
+    monkeypatch.setattr(Path, "open", open_)
+    with pytest.raises(UserError, match=r"tiny\.pth was not saved: the disk is full"):
+        fetch()
+    assert files(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(fetch, tmp_path):
+    (tmp_path / "weights").write_text("a file")
+    with pytest.raises(UserError, match="cannot be written"):
+        fetch()
+
+
+def test_first_use_is_trusted_named_and_held_against_later_checks(fetch, tmp_path, capsys):
+    path = fetch(sha256=None, size=None)
+    assert f"trusted on first use with sha256 {HASH}" in capsys.readouterr().out
+    assert weights.list_()[0]["status"] == weights.verify("tiny")[0]["status"] == "first use"
+    path.write_bytes(DATA[::-1])
+    assert weights.verify("tiny")[0]["status"] == "wrong"
+    with pytest.raises(UserError, match="first download"):
+        fetch(sha256=None, size=None)
+
+
+def test_verify_sees_what_changed_and_list_does_not_claim_it_is_checked(fetch, tmp_path):
+    path = fetch()
+    path.write_bytes(DATA[::-1])
+    note = path.with_name("tiny.pth.sha256")
+    stamp = note.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(stamp, stamp))
+    assert weights.list_()[0]["status"] == "not checked"
+    assert weights.verify()[0]["status"] == "wrong"
+    with pytest.raises(UserError, match="delete it and fetch tiny again"):
+        fetch()
+    assert path.read_bytes() == DATA[::-1]
+    path.unlink()
+    assert weights.verify()[0]["status"] == "missing"
+
+
+@pytest.mark.parametrize("file", ["../out.pth", "/etc/out.pth", "a/../../out.pth"])
+def test_no_file_lies_outside_the_folder(fetch, tmp_path, file):
+    with pytest.raises(UserError, match="lies outside"):
+        fetch(file=file)
+    assert not list(tmp_path.parent.glob("out.pth")) and not (tmp_path / "out.pth").exists()
+
+
+def test_an_unknown_name_lists_the_known_ones(fetch):
+    with pytest.raises(UserError, match="choose one of tiny"):
+        fetch("tine")
+
+
+@pytest.mark.parametrize("name", list(weights.manifest()))
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_missing_checkpoint_is_named_without_a_network(tmp_path, monkeypatch, name, offline):
+    def no_network(*_, **__):
+        raise AssertionError("touched the network")
+
+    monkeypatch.setattr(socket, "socket", no_network)
+    monkeypatch.setattr(socket, "create_connection", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path))
+    with pytest.raises(NotRun, match=f"`fishlib weights fetch {name}`") as caught:
+        weights.path(name, offline=offline)
+    entry = weights.manifest()[name]
+    folder = (tmp_path / entry.get("folder", "")).resolve()
+    assert all(file["file"] in str(caught.value) for file in entry["files"]) and str(folder) in str(caught.value)
+    assert {row["status"] for row in weights.verify()} == {"missing"} and not any(tmp_path.iterdir())
+
+
+def test_a_truncated_copy_is_missing_and_a_local_path_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path))
+    (tmp_path / "sam_vit_b_01ec64.pth").write_bytes(b"half")
+    with pytest.raises(NotRun, match="incomplete"):
+        weights.path("sam_vit_b")
+    assert not weights.list_("sam_vit_b")[0]["present"]
+    assert weights.path(str(tmp_path / "sam_vit_b_01ec64.pth")) == tmp_path / "sam_vit_b_01ec64.pth"
+    with pytest.raises(NotRun, match="neither a file"):
+        weights.path(str(tmp_path / "nothing.pth"))
+
+
+def test_a_folder_checkpoint_is_used_as_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path))
+    entry = weights.manifest()["bert"]
+    folder = tmp_path / entry["folder"]
+    folder.mkdir()
+    for file in entry["files"]:
+        with (folder / file["file"]).open("wb") as f:
+            f.truncate(file["size"])  # sparse: the right size costs no space
+    assert weights.path("bert") == folder.resolve()
+
+
+def test_the_manifest_is_complete_and_https():
+    for name, entry in weights.manifest().items():
+        assert entry["for"] and entry["licence"] and entry["files"], name
+        assert all(url.startswith("https://") and url.endswith("/") for url in entry["from"])
+        for file in entry["files"]:
+            assert file["sha256"] is None or len(file["sha256"]) == 64 == len(file["sha256"].strip())
+            assert file["size"] is None or file["size"] > 0

@@ -1,0 +1,125 @@
+"""The zoo's checkpoints run through the packages' own interfaces and find drawn fish they never saw."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from fishlib import phantom, zoo
+from fishlib.errors import UserError
+from fishlib.zoo import data, evaluate
+
+MB = {"gdino": 8.5, "sam": 7, "clip": 2, "detic": 6.5}
+
+
+@pytest.fixture(scope="module")
+def models():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import onnxruntime
+        from segment_anything import SamPredictor
+
+        session = onnxruntime.InferenceSession(str(zoo.path("detic")))
+        return {"sam": SamPredictor(zoo.load("sam")), "gdino": zoo.load("gdino"), "detic": session}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Eight drawn pictures, a seed that no training used: (photo, mask)."""
+    names = list(phantom.traits.load())
+    drawn = [phantom.draw(names[2 * k], 900_002, k, side=320) for k in range(8)]
+    return [(p.photo, p.body | p.fins) for p in drawn]
+
+
+@pytest.mark.parametrize("name", MB)
+def test_files_are_small_and_of_safe_formats(name):
+    file = zoo.path(name)
+    assert file.stat().st_size < MB[name] * 1e6
+    assert file.suffix in (".safetensors", ".onnx")
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(UserError, match="'yolo'"):
+        zoo.load("yolo")
+
+
+def test_real_classes(models):
+    from groundingdino.models.GroundingDINO.groundingdino import GroundingDINO
+    from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
+
+    sam = models["sam"].model
+    assert isinstance(models["gdino"], GroundingDINO) and isinstance(sam, Sam)
+    assert isinstance(sam.prompt_encoder, PromptEncoder) and isinstance(sam.mask_decoder, MaskDecoder)
+    assert not models["gdino"].training and not sam.training
+
+
+def test_sam_cuts_fish_out_of_their_true_boxes(models, pictures):
+    scores = []
+    for photo, fish in pictures:
+        models["sam"].set_image(photo)
+        masks, said, _ = models["sam"].predict(box=data.box_of(fish))
+        assert masks.shape == (3, *fish.shape) and said.shape == (3,)
+        scores.append(evaluate.iou(masks[said.argmax()], fish))
+    assert np.mean(scores) > 0.75  # the box itself: about 0.45
+
+
+def test_gdino_finds_fish_and_only_fish(models, pictures):
+    found = [evaluate.detect(models["gdino"], photo) for photo, _ in pictures]
+    hits = [f is not None and evaluate.iou(f, data.box_of(m)) >= 0.5 for f, (_, m) in zip(found, pictures, strict=True)]
+    assert np.mean(hits) >= 0.75
+    silent = [
+        evaluate.detect(models["gdino"], photo, word) is None for photo, _ in pictures for word in ("bird", "qwerty")
+    ]
+    assert np.mean(silent) >= 0.9
+
+
+def test_gdino_sizes_of_the_picture_hardly_matter(models, pictures):
+    from groundingdino.util.inference import predict
+
+    photo = pictures[0][0].astype(np.float32) / 255
+    boxes = []
+    for times in (1, 2):
+        image = torch.from_numpy(data.normalised([photo.repeat(times, 0).repeat(times, 1)])[0])
+        found, scores, phrases = predict(models["gdino"], image, "Fish", 0.1, 0.1, device="cpu")
+        boxes.append(found[scores.argmax()])
+        assert "fish" in phrases[int(scores.argmax())]
+    assert torch.allclose(*boxes, atol=0.03)
+
+
+def test_automatic_masks(models, pictures):
+    from segment_anything import SamAutomaticMaskGenerator
+
+    made = SamAutomaticMaskGenerator(
+        models["sam"].model, points_per_side=4, pred_iou_thresh=0.3, stability_score_thresh=0.3
+    )
+    found = made.generate(pictures[0][0])
+    assert found and all(m["segmentation"].shape == pictures[0][1].shape for m in found)
+
+
+def test_clip_tells_fish_from_ground(pictures):
+    model, processor = zoo.load("clip")
+    rng, crops = np.random.default_rng(0), []
+    for photo, fish in pictures:
+        y0, x0 = rng.integers(0, 100, 2)
+        ground = np.where(fish[..., None], 0, photo)[y0 : y0 + 100, x0 : x0 + 100]
+        x0, y0, x1, y1 = data.box_of(fish).astype(int)
+        crops += [np.where(fish[..., None], photo, 0)[y0:y1, x0:x1], ground]
+    text = processor(text=["a photo of a fish", "a photo of a stone"], return_tensors="pt", padding=True)
+    images = processor(images=crops, return_tensors="pt")
+    a, b = model.get_image_features(**images), model.get_text_features(**text)
+    fish = (torch.nn.functional.normalize(a) @ torch.nn.functional.normalize(b).T).argmax(1) == 0
+    assert fish[::2].float().mean() > fish[1::2].float().mean() + 0.4
+
+
+def test_detic_stand_in_has_its_signature_and_finds_fish(models, pictures):
+    session = models["detic"]
+    assert [i.name for i in session.get_inputs()] == ["img"]
+    assert [o.name for o in session.get_outputs()] == ["boxes", "scores", "classes", "masks"]
+    boxes, scores, classes, masks = session.run(None, {"img": np.zeros((1, 3, 200, 300), np.float32)})
+    assert boxes.shape[1:] == (4,) and masks.shape == (len(scores), 28, 28) and set(classes) == {446}
+    scores = []
+    for photo, fish in pictures:
+        found, mask = evaluate.detect_detic(session, photo)
+        scores.append(0.0 if found is None else evaluate.iou(mask, fish))
+    assert np.mean(scores) > 0.5

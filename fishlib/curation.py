@@ -15,24 +15,31 @@ ANSWERS = ("yes", "no", "unsure")
 MIN_SHARE = 0.1  # ours: a piece of less than a tenth of the mask is a splinter, not a second fish
 
 
-def read_decisions(csv: Path) -> pd.DataFrame:
-    """The decisions, columns COLUMNS, text, one row a photo. A missing file holds none; a row with an empty
-    one_whole_fish is not decided yet. UserError for a file, column or value that cannot be meant."""
+def read_answers(csv: Path, columns: list[str], answer: str, answers: tuple, optional=()) -> pd.DataFrame:
+    """A table of answers a person may have made by hand: text, `columns` in their order, the column `answer` in lower
+    case and one of `answers` or empty. A missing file holds no row. UserError as read_decisions."""
     if not Path(csv).exists():
-        return pd.DataFrame(columns=COLUMNS, dtype=str)
+        return pd.DataFrame(columns=columns, dtype=str)
     try:
         frame = pd.read_csv(csv, dtype=str, keep_default_na=False, encoding="utf-8-sig")  # Excel writes a BOM
     except (OSError, ValueError) as error:
         raise UserError(f"{csv} cannot be read as a table ({error}); save it as CSV UTF-8.") from error
-    if unknown := sorted({*frame} - {*COLUMNS}) or sorted({*COLUMNS[:2]} - {*frame}):
-        known = ", ".join(COLUMNS)
+    if unknown := sorted({*frame} - {*columns}) or sorted({*columns} - {*optional} - {*frame}):
+        known = ", ".join(columns)
         raise UserError(f"{csv} has an unknown or missing column ({', '.join(unknown)}); it takes {known}.")
-    frame = frame.reindex(columns=COLUMNS, fill_value="")
-    frame["one_whole_fish"] = frame["one_whole_fish"].str.strip().str.lower()
+    frame = frame.reindex(columns=columns, fill_value="")
+    frame[answer] = frame[answer].str.strip().str.lower()
+    for row in frame[~frame[answer].isin(["", *answers])].to_dict("records"):
+        what = f"{row[answer]!r} for {row['photo_id']}"
+        raise UserError(f"{csv} says {what}; {answer} is {', '.join(answers[:-1])} or {answers[-1]}.")
+    return frame
+
+
+def read_decisions(csv: Path) -> pd.DataFrame:
+    """The decisions, columns COLUMNS, text, one row a photo. A missing file holds none; a row with an empty
+    one_whole_fish is not decided yet. UserError for a file, column or value that cannot be meant."""
+    frame = read_answers(csv, COLUMNS, "one_whole_fish", ANSWERS, optional=["note"])
     frame = frame[frame["one_whole_fish"] != ""]
-    for row in frame[~frame["one_whole_fish"].isin(ANSWERS)].itertuples():
-        what = f"{row.one_whole_fish!r} for {row.photo_id}"
-        raise UserError(f"{csv} says {what}; one_whole_fish is yes, no or unsure.")
     frame = frame.drop_duplicates(COLUMNS[:2])
     for row in frame[frame["photo_id"].duplicated()].itertuples():
         raise UserError(f"{csv} decides {row.photo_id} twice and differently; keep one row.")
@@ -42,11 +49,11 @@ def read_decisions(csv: Path) -> pd.DataFrame:
 def apply_decisions(manifest: pd.DataFrame, decisions: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
     """(the manifest with rows decided "no" as excluded, {yes, no, unsure: how many photos; unknown: decided
     photo_ids the manifest does not have}). No row goes; unreadable and excluded rows keep their reason."""
-    same = set(manifest["photo_id"].map(_plain))
-    decided = dict(zip(decisions["photo_id"].map(_plain), decisions["one_whole_fish"], strict=True))
+    same = set(manifest["photo_id"].map(plain))
+    decided = dict(zip(decisions["photo_id"].map(plain), decisions["one_whole_fish"], strict=True))
     facts = {answer: sum(decided[p] == answer for p in decided if p in same) for answer in ANSWERS}
-    facts["unknown"] = [p for p in decisions["photo_id"] if _plain(p) not in same]
-    refused = manifest["photo_id"].map(lambda p: decided.get(_plain(p)) == "no") & (manifest["status"] == "ok")
+    facts["unknown"] = [p for p in decisions["photo_id"] if plain(p) not in same]
+    refused = manifest["photo_id"].map(lambda p: decided.get(plain(p)) == "no") & (manifest["status"] == "ok")
     manifest = manifest.copy()
     manifest.loc[refused, ["status", "reason"]] = ["excluded", "curation: no"]
     return manifest, facts
@@ -79,5 +86,6 @@ def hints(
     return pd.DataFrame(found, columns=["photo_id", "hint"], dtype=str)
 
 
-def _plain(photo_id: str) -> str:
+def plain(photo_id: str) -> str:
+    """As compared: Japanese composed alike whatever system or program spelled it, no blanks round it."""
     return unicodedata.normalize("NFC", photo_id.strip())

@@ -8,7 +8,7 @@ import pandas as pd
 from fishlib import dataset, features
 from fishlib.composite import BASIC, ORIGINAL, variants_of_tables
 from fishlib.errors import UserError
-from fishlib.study import Study
+from fishlib.study import Study, keep_notes
 
 COLUMNS = [
     "photo_id",
@@ -56,6 +56,7 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
             )
     frame = pd.DataFrame(rows, columns=COLUMNS)
     dataset.write_frame(frame, study.out / "predictions.csv")
+    keep_notes(study, "inference", notes)
     return frame, notes
 
 

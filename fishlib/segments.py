@@ -11,9 +11,10 @@ from tqdm import tqdm
 from fishlib import cache, dataset, evaluation, masks, segmenters
 from fishlib.errors import NotRun
 from fishlib.segmenters import OK, Segmentation
-from fishlib.study import Study, stage
+from fishlib.study import Study, keep_notes, stage
 
 COLUMNS = ["photo_id", "species", "status", "reason", "x0", "y0", "x1", "y1", "score", "area", "mask_file"]
+SCORES = ["photo_id", "species", "method", "status", "iou", "precision", "recall", "fin_recall", "kind", "well_cut"]
 
 
 def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
@@ -52,6 +53,7 @@ def compare(study: Study, manifest: pd.DataFrame) -> tuple[dict[str, pd.DataFram
             frames[method] = run(study, method, manifest)
         except NotRun as error:
             not_run[method] = str(error)
+    keep_notes(study, "segments", [f"{method} was not run: {reason}" for method, reason in not_run.items()])
     return frames, not_run
 
 
@@ -87,7 +89,8 @@ def box(row) -> np.ndarray | None:
 
 def score(study: Study, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Every method against the truth: photo_id, species, method, status, iou, precision, recall, fin_recall,
-    kind of failure and well_cut (1/0; NaN where there is no truth to compare with, hence unreviewed)."""
+    kind of failure and well_cut (1/0; NaN where there is no truth to compare with, hence unreviewed). Also writes
+    scores.csv."""
     truth = frames.get("truth")
     rows = []
     for method, frame in frames.items():
@@ -104,19 +107,9 @@ def score(study: Study, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 kind = evaluation.failure_kind(scores, study.profile.good_iou)
                 line |= scores | {"kind": kind, "well_cut": int(scores["iou"] >= study.profile.good_iou)}
             rows.append(line)
-    columns = [
-        "photo_id",
-        "species",
-        "method",
-        "status",
-        "iou",
-        "precision",
-        "recall",
-        "fin_recall",
-        "kind",
-        "well_cut",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=SCORES)
+    dataset.write_frame(frame, study.out / "scores.csv")
+    return frame
 
 
 def _fins(study: Study, photo_id: str) -> np.ndarray | None:

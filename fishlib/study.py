@@ -147,6 +147,11 @@ def write_manifest(study: Study, manifest: pd.DataFrame) -> None:
     dataset.write_frame(manifest, study.out / "manifest.csv")
 
 
+def keep_notes(study: Study, stage: str, notes: list[str]) -> None:
+    """Keep a stage's remarks (what was left out, what was trained on what) in notes/<stage>.json for the report."""
+    cache.write_text(study.out / "notes" / f"{stage}.json", json.dumps(notes, ensure_ascii=False, indent=0))
+
+
 def manifest(study: Study) -> pd.DataFrame:
     """The curated manifest. Raises UserError when notebook 01 has not run for this folder."""
     path = study.out / "manifest.csv"

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from fishlib import cache, dataset, features
 from fishlib.composite import BASIC
 from fishlib.errors import NotRun
-from fishlib.study import Study, stage
+from fishlib.study import Study, keep_notes, stage
 
 COLUMNS = ["pretraining", "variant", "k", "trial", "n_test", "n_correct", "micro_f1"]
 
@@ -46,6 +46,7 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
             frames.append(_train(study, photos, draws, values, record).assign(pretraining=label))
     frame = pd.concat(frames)[COLUMNS] if frames else pd.DataFrame(columns=COLUMNS)
     dataset.write_frame(frame, study.out / "tables" / "figure3.csv")
+    keep_notes(study, "sweep", notes)
     return frame, notes
 
 

@@ -1,4 +1,8 @@
-"""A small study on disk: three species of coloured ellipses, with true masks, and a profile of small settings."""
+"""What several test files share: a small study on disk (three species of coloured ellipses, with true masks, and a
+profile of small settings), a finished run of it with bad files among the photos, and a browser."""
+
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +13,12 @@ from fishlib import masks
 from fishlib.study import open_study
 
 SPECIES = {"Thunnus_albacares": (200, 180, 60), "マサバ": (60, 140, 200), "<b>odd & name": (180, 80, 90)}
+BAD = {
+    "zero": lambda good: b"",
+    "text": lambda good: b"this is no photo\n",
+    "truncated": lambda good: good[: len(good) // 2],
+    "noise": lambda good: bytes(range(256)) * 20,
+}
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +70,65 @@ def tiny_study(tiny_photos, tiny_profile, tmp_path):
         method="truth",
         device="cpu",
     )
+
+
+@pytest.fixture(scope="session")
+def messy(tiny_photos, tmp_path_factory):
+    """The tiny photos with three of each bad file among them, a species of one photo, and bad masks."""
+    root = tmp_path_factory.mktemp("messy")
+    shutil.copytree(tiny_photos, root, dirs_exist_ok=True)
+    species = sorted(p for p in (root / "photos").iterdir() if p.is_dir())
+    good = next(species[0].glob("*.png")).read_bytes()
+    listed = set()
+    for name, spoil in BAD.items():
+        for i, folder in enumerate(species):
+            path = folder / f"bad_{name}_{i}.jpg"
+            path.write_bytes(spoil(good))
+            listed.add(f"{folder.name}/{path.name}")
+    (root / "photos" / "Lonely").mkdir()
+    shutil.copyfile(next(species[0].glob("*.png")), root / "photos" / "Lonely" / "only.png")
+    for folder in species:
+        small, black = np.full((10, 10), 255, np.uint8), np.zeros((64, 96), np.uint8)
+        for name, mask in ((f"{0}.png", small), (f"{1}.png", black)):
+            (root / "masks" / folder.name / name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    return root, listed
+
+
+@pytest.fixture(scope="session")
+def done(messy, tiny_profile, tmp_path_factory):
+    """(run folder, parameters) of a finished run of every notebook: the slow fixture, shared; copy it to change it."""
+    from fishlib import run
+
+    root, _ = messy
+    out = tmp_path_factory.mktemp("runs") / "small"
+    given = {
+        "profile": str(tiny_profile), "photos": str(root / "photos"), "masks": str(root / "masks"),
+        "method": None, "classifier": None, "offline": True, "device": "cpu",
+    }  # fmt: skip
+    assert run.reproduce(out=str(out), **given).is_file()
+    return out, given
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium through Playwright's sync API. Scope module, since Playwright keeps an event loop running
+    and papermill, in the next module, would find it in its way."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e .[browser]")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip(f"needs a browser: none of {', '.join(names)} is on the PATH")
+    quiet = ["background-networking", "component-update", "sync", "quic", "gpu"]
+    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]  # root has no sandbox
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=program, args=flags)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def artifacts():
+    """Folder for screenshots a person may want to look at after the tests."""
+    folder = Path(__file__).parents[1] / "runs" / "test-artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -2,61 +2,15 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from html.parser import HTMLParser
 
-import cv2
-import numpy as np
 import pandas as pd
-import pytest
 
 from fishlib import run
-
-BAD = {
-    "zero": lambda good: b"",
-    "text": lambda good: b"this is no photo\n",
-    "truncated": lambda good: good[: len(good) // 2],
-    "noise": lambda good: bytes(range(256)) * 20,
-}
-
-
-@pytest.fixture(scope="module")
-def messy(tiny_photos, tmp_path_factory):
-    """The tiny photos with three of each bad file among them, a species of one photo, and bad masks."""
-    root = tmp_path_factory.mktemp("messy")
-    shutil.copytree(tiny_photos, root, dirs_exist_ok=True)
-    species = sorted(p for p in (root / "photos").iterdir() if p.is_dir())
-    good = next(species[0].glob("*.png")).read_bytes()
-    listed = set()
-    for name, spoil in BAD.items():
-        for i, folder in enumerate(species):
-            path = folder / f"bad_{name}_{i}.jpg"
-            path.write_bytes(spoil(good))
-            listed.add(f"{folder.name}/{path.name}")
-    (root / "photos" / "Lonely").mkdir()
-    shutil.copyfile(next(species[0].glob("*.png")), root / "photos" / "Lonely" / "only.png")
-    for folder in species:
-        small, black = np.full((10, 10), 255, np.uint8), np.zeros((64, 96), np.uint8)
-        for name, mask in ((f"{0}.png", small), (f"{1}.png", black)):
-            (root / "masks" / folder.name / name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
-    return root, listed
-
-
-@pytest.fixture(scope="module")
-def done(messy, tiny_profile, tmp_path_factory):
-    """(run folder, parameters) of a finished run."""
-    root, _ = messy
-    out = tmp_path_factory.mktemp("runs") / "small"
-    given = {
-        "profile": str(tiny_profile), "photos": str(root / "photos"), "masks": str(root / "masks"),
-        "method": None, "classifier": None, "offline": True, "device": "cpu",
-    }  # fmt: skip
-    assert run.reproduce(out=str(out), **given).is_file()
-    return out, given
 
 
 def tables(out):

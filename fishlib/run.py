@@ -77,6 +77,7 @@ def execute(source: Path, target: Path, parameters: dict) -> None:
             kernel_name="python3",
             progress_bar={"leave": False, "desc": source.stem},
             log_output=False,
+            store_widget_state=False,  # a widget needs its kernel; its static twin is in the notebook
             extra_arguments=["--log-level=ERROR"],  # a kernel on this machine alone warns of its plain TCP
         )
     except PapermillExecutionError as error:

@@ -52,8 +52,8 @@ class Study:
 
 
 def open_study(
-    out: str = "runs/demo",
-    profile: str = "demo",
+    out: str | None = "runs/demo",
+    profile: str | None = None,
     photos: str | None = None,
     masks: str | None = None,
     method: str | None = None,
@@ -63,10 +63,14 @@ def open_study(
 ) -> Study:
     """Check the inputs of a run and make its folder; relative paths start at the repository's root.
 
-    Without photos the study draws its own and `masks` must be left out. Raises UserError for an input that
-    is missing or an output folder that cannot be written.
+    Without photos the study draws its own and `masks` must be left out. out None: the newest run under runs/ with
+    what it ran with, as far as nothing else is given; runs/demo without any. profile None: demo. Raises UserError
+    for an input that is missing or an output folder that cannot be written.
     """
-    folder = _path(out)
+    if out is None and (latest := newest()):
+        given = {"profile": profile, "photos": photos, "masks": masks, "method": method, "classifier": classifier}
+        return reopen(latest, **{k: v for k, v in given.items() if v is not None}, offline=offline, device=device)
+    folder, profile = _path(out or "runs/demo"), profile or "demo"
     chosen = profiles.load(profile if profile in profiles.names() else _path(profile))
     given = _path(photos) if photos else None
     if given is not None and not given.is_dir():
@@ -95,6 +99,22 @@ def open_study(
         device=device,
         drawn=drawn,
     )
+
+
+def reopen(run: str | Path, **given) -> Study:
+    """The study of a run folder with the parameters it ran with, those given in their stead. UserError when the
+    folder holds no finished run."""
+    file = _path(str(run)) / "run.json"
+    if not file.is_file():
+        raise UserError(f"{file} is missing; `fishlib reproduce --out {run}` makes it.")
+    ran = json.loads(file.read_text(encoding="utf-8"))["parameters"]
+    return open_study(**ran | given | {"out": str(file.parent)})
+
+
+def newest() -> Path | None:
+    """The run under runs/ that ended last; None without any."""
+    found = sorted((REPOSITORY / "runs").glob("*/run.json"), key=lambda p: p.stat().st_mtime)
+    return found[-1].parent if found else None
 
 
 def _path(text: str) -> Path:

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -135,14 +137,26 @@ def _entries(study: Study, segmenter, rows: pd.DataFrame, record: dict):
         paths[row.photo_id] = cache.entry(study.cache, "segments", key)
     absent = [row for row in rows.itertuples() if cache.load(paths[row.photo_id]) is None]
     record["reused"] += len(rows) - len(absent)
-    for row in absent:
-        image = dataset.working(dataset.decode(study.photos / row.path), study.profile.working_side)
+
+    def load(row) -> np.ndarray:
+        return dataset.working(dataset.decode(study.photos / row.path), study.profile.working_side)
+
+    for row, image in ahead(absent, load):
         start = time.perf_counter()
         [found] = segmenter.segment([image], [row.photo_id])
         _keep(paths[row.photo_id], found, image.shape[:2], row, time.perf_counter() - start)
         record["computed"] += 1
     for row in rows.itertuples():
         yield row, paths[row.photo_id]
+
+
+def ahead(rows: list, load: Callable) -> Iterator[tuple]:
+    """(row, load(row)) in order; while the caller works on one, a thread loads the next, and no more than that."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(load, rows[0]) if rows else None
+        for row, following in zip(rows, [*rows[1:], None], strict=True):
+            loaded, coming = coming.result(), None if following is None else pool.submit(load, following)
+            yield row, loaded
 
 
 def _keep(path: Path, found: Segmentation, size: tuple[int, int], row, seconds: float) -> None:

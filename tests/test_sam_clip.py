@@ -1,10 +1,12 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from small_models import small_sam
 
+from fishlib import masks, phantom
 from fishlib.errors import UserError
 from fishlib.segmenters import common, sam, sam_clip
 
@@ -54,12 +56,18 @@ RED, RED_TOO, BLUE = square(5, 5), square(35, 60), square(20, 35)
 def cut(monkeypatch):
     monkeypatch.setattr(common, "fingerprint", lambda path, name: name)
 
-    def run(found, **options):
+    def run(found, side=128, **options):
         method = sam_clip.build({"labels": LABELS, **options})
         photo = np.zeros((60, 90, 3), np.uint8)
         photo[RED | RED_TOO], photo[BLUE] = (250, 0, 0), (0, 0, 250)
         records = [{"segmentation": m, "area": m.sum(), "predicted_iou": 0.9, "stability_score": 0.95} for m in found]
-        method.generator = type("Generator", (), {"generate": lambda self, image: records})()
+        encoder = SimpleNamespace(img_size=side)
+        predictor = SimpleNamespace(model=SimpleNamespace(image_encoder=encoder))
+
+        def generate(image):
+            return [r | {"segmentation": masks.resize_mask(r["segmentation"], image.shape[:2])} for r in records]
+
+        method.generator = SimpleNamespace(predictor=predictor, generate=generate)
         method.clip = (ColourClip(), processor)
         return method.segment([photo], ["a"])[0], method.clip[0]
 
@@ -80,6 +88,29 @@ def test_nothing_named_fish_and_nothing_at_all(cut):
     for found in (cut([BLUE])[0], cut([])[0], cut([RED & False])[0]):
         assert found.status == "no_detection" and found.mask is None and found.box is None
         assert "masks named red thing" in found.reason
+
+
+def test_masks_of_a_photo_larger_than_sams_input_come_back_at_its_own_size(cut):
+    found, _ = cut([RED, BLUE], side=45)  # half the photo's long side
+    assert found.mask.shape == RED.shape and masks.iou(found.mask, RED) > 0.8
+
+
+def test_only_the_stand_in_has_thresholds_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "fingerprint", lambda path, name: name)
+    (tmp_path / "sam.pth").write_bytes(b"")
+    own, other = (sam_clip.build(given).options for given in ({}, {"sam": str(tmp_path / "sam.pth")}))
+    assert [other[k] for k in sam_clip.STAND_IN] == [32, 0.88, 0.95]  # SamAutomaticMaskGenerator's signature
+    assert {k: own[k] for k in sam_clip.STAND_IN} == sam_clip.STAND_IN
+    assert sam_clip.build({"points_per_side": 3}).options["points_per_side"] == 3
+
+
+def test_the_stand_in_cuts_drawn_fish():
+    names = list(phantom.traits.load())
+    drawn = [phantom.draw(names[4 * k], 900_002, k, side=320) for k in range(4)]
+    found = sam_clip.build({}).segment([p.photo for p in drawn], list("abcd"))
+    scores = [0 if f.mask is None else masks.iou(f.mask, p.body | p.fins) for f, p in zip(found, drawn, strict=True)]
+    assert sorted(scores)[1] > 0.75  # three of four; the ground round the fish would be near 0
+    assert all("8 x 8 points" in f.detail["why"] for f in found)
 
 
 def test_crops_go_in_batches_and_the_threshold_counts(cut):

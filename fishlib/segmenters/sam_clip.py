@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fishlib import cache, masks, zoo
+from fishlib import cache, dataset, masks, zoo
 from fishlib.errors import UserError
 from fishlib.segmenters import NO_DETECTION, Segmentation, common, sam
 
@@ -37,12 +37,17 @@ DEFAULTS = {
     "batch": 64,  # crops CLIP sees at once
     "dtype": "auto",
 }
+# Where SAM is the zoo's. It says 0.85 of a mask that is right to 0.9, and is as stable: from the package's
+# thresholds, made for SAM's ViTs, only the ground round the fish passes. From 0.5 to 0.75 nothing changes, above 0.8
+# whole fish are lost (measured on drawn pictures that no figure is made of). 64 points go through the decoder at once.
+STAND_IN = {"points_per_side": 8, "pred_iou_thresh": 0.7, "stability_score_thresh": 0.7}
 GENERATOR = ("points_per_side", "pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
 
 
 def build(params: dict, device: str = "cpu", offline: bool = True) -> "SamClip":
     """params: any of DEFAULTS. UserError for another name, NotRun where a checkpoint is missing."""
-    return SamClip(common.options("sam-clip", DEFAULTS, params), device, offline)
+    own = STAND_IN if params.get("sam", "zoo") == "zoo" else {}
+    return SamClip(common.options("sam-clip", DEFAULTS | own, params), device, offline)
 
 
 def crop(image: np.ndarray, mask: np.ndarray) -> Image.Image:
@@ -120,11 +125,20 @@ class SamClip:
     def segment(self, images: list[np.ndarray], photo_ids: list[str]) -> list[Segmentation]:
         return [self.one(common.rgb(image)) for image in images]
 
+    def generate(self, image: np.ndarray) -> list[dict]:
+        """The generator's records, their masks bool (H, W) of the image. It holds a hundred masks at the size of what
+        it is given, so that is no larger than SAM looks at."""
+        side = self.generator.predictor.model.image_encoder.img_size
+        found = self.generator.generate(dataset.working(image, side))
+        found = [m | {"segmentation": masks.resize_mask(m["segmentation"], image.shape[:2])} for m in found]
+        return [m for m in found if m["segmentation"].any()]
+
     def one(self, image: np.ndarray) -> Segmentation:
-        found = [m for m in self.generator.generate(image) if m["area"] > 0]
+        found = self.generate(image)
         chances = self.probabilities([crop(image, m["segmentation"]) for m in found])
         fish, names = chances[:, 0] >= self.options["probability"], self.options["labels"]
-        detail = {"candidates": [], "why": f"{fish.sum()} of {len(found)} masks named {names[0]}"}
+        points = "{0} x {0} points".format(self.options["points_per_side"])
+        detail = {"candidates": [], "why": f"{fish.sum()} of {len(found)} masks named {names[0]}, {points}"}
         for m, p in zip(found, chances, strict=True):
             numbers = {"fish": p[0], "iou": m["predicted_iou"], "stability": m["stability_score"]}
             fact = {"rle": masks.to_rle(m["segmentation"]), "label": names[int(p.argmax())]}

@@ -154,7 +154,7 @@ def ahead(rows: list, load: Callable) -> Iterator[tuple]:
     """(row, load(row)) in order; while the caller works on one, a thread loads the next, and no more than that."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(load, rows[0]) if rows else None
-        for row, following in zip(rows, [*rows[1:], None], strict=True):
+        for row, following in zip(rows, [*rows[1:], None], strict=False):
             loaded, coming = coming.result(), None if following is None else pool.submit(load, following)
             yield row, loaded
 

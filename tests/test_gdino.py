@@ -234,6 +234,31 @@ def test_attention_runs_without_the_compiled_operator():
     assert compiled.MultiScaleDeformableAttnFunction.apply == 1
 
 
+class OnGpu(torch.Tensor):
+    """Numbers of this machine's memory that say they lie on a GPU."""
+
+    device = types.SimpleNamespace(type="cuda")
+
+
+def test_on_a_gpu_the_packages_own_pytorch_function_answers(plain, monkeypatch):
+    monkeypatch.setattr(gdino_fast, "gathered", lambda *_: pytest.fail("made for a CPU"))
+    lean = gdino.prepare(copy.deepcopy(plain), lean=True)
+    ours, theirs = (
+        next(m for m in model.modules() if isinstance(m, gdino_fast.deformable.MultiScaleDeformableAttention))
+        for model in (lean, plain)
+    )
+    shapes = torch.tensor([[4, 6], [2, 3], [1, 2], [1, 1]])
+    words = {"spatial_shapes": shapes, "level_start_index": torch.tensor([0, 24, 30, 32])}
+    words |= {"reference_points": torch.rand(1, 5, 4, 2), "value": torch.rand(1, 33, 256)}
+    query = torch.rand(1, 5, 256)
+    if not ours.batch_first:
+        query, words["value"] = query.transpose(0, 1), words["value"].transpose(0, 1)
+    with torch.no_grad():
+        answer, expected = ours(query.as_subclass(OnGpu), **words), theirs(query, **words)
+    assert type(ours) is gdino_fast.LeanDeformable
+    torch.testing.assert_close(answer.as_subclass(torch.Tensor), expected)
+
+
 def test_loads_what_the_package_saved_without_a_word(bert, tmp_path, monkeypatch, capsys):
     kept = small_gdino(bert, seed=3)
     torch.save({"model": {f"module.{k}": v for k, v in kept.state_dict().items()}}, tmp_path / "fish.pth")

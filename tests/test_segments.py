@@ -1,4 +1,5 @@
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -72,6 +73,34 @@ def test_a_second_run_segments_nothing_and_a_killed_one_goes_on(tiny_study, half
     segments.run(tiny_study, "half", manifest)
     assert len(half.seen) == len(manifest)
     assert (tiny_study.out / "segments" / "half" / "index.csv").read_bytes() == before
+
+
+def test_the_next_photo_is_read_while_the_model_works_on_this_one():
+    read, begun = [], threading.Event()
+
+    def load(k):
+        read.append(k)
+        if k == 1:
+            begun.set()
+        return 10 * k
+
+    for k, loaded in segments.ahead(list(range(5)), load):
+        assert loaded == 10 * k
+        assert begun.wait(10)  # never, were photo 1 read after the work on photo 0
+        assert len(read) <= k + 2  # and no more than one ahead
+    assert read == list(range(5)) and list(segments.ahead([], load)) == []
+
+
+def test_a_photo_that_cannot_be_read_ahead_fails_in_its_own_turn():
+    def load(k):
+        if k == 2:
+            raise OSError("gone")
+        return k
+
+    coming = segments.ahead([0, 1, 2, 3], load)
+    assert [next(coming)[1], next(coming)[1]] == [0, 1]
+    with pytest.raises(OSError, match="gone"):
+        next(coming)
 
 
 def test_masks_that_are_gone_leave_no_file_behind(tiny_study, half):

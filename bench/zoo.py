@@ -1,0 +1,136 @@
+"""The stand-ins: their targets on held-out drawn pictures, bf16 beside fp32, text and photos read, memory."""
+
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+
+from bench.rows import row
+
+FISH, EMPTY = 100, 60  # held-out drawn pictures, seed data.HELD_OUT_SEED
+ALIKE = 40  # of them, for bf16 beside fp32
+BLOCK, PHOTOS = 100, 1000  # memory is compared after so many photos
+
+
+@cache
+def pictures() -> list[tuple[np.ndarray, np.ndarray]]:
+    """(photo uint8 (H, W, 3), mask bool (H, W), empty without fish), drawn as no training saw them."""
+    from fishlib.zoo import data
+
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = data.Pictures(
+            data.draw_all(Path(folder) / "drawn", FISH + EMPTY, data.HELD_OUT_SEED, 2, EMPTY / (FISH + EMPTY), 640)
+        )
+        return [(photo.copy(), label > 0) for photo, label in drawn]
+
+
+def quality():
+    """Every target of the zoo that drawn pictures can show; the cards have it for more of them."""
+    from fishlib.zoo import evaluate
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        figures = evaluate.score(pictures(), evaluate.load_models())
+    count = sum(mask.any() for _, mask in pictures())
+    how = f"{count} held-out drawn pictures with fish, {len(pictures()) - count} without"
+    for (kind, model, figure), (sign, bound) in evaluate.TARGETS.items():
+        if kind == "drawn":
+            name = f"zoo_{model}_{'_'.join(figure.replace(':', '').lower().split())}"
+            yield row(name, figures[model][figure], f"{sign} {bound:g}", how)
+
+
+def bf16_beside_fp32():
+    from fishlib import masks, segmenters
+
+    photos = [photo for photo, mask in pictures() if mask.any()][:ALIKE]
+    ids = [str(k) for k in range(len(photos))]
+    full, half = (segmenters.build("gdino-sam", {"dtype": d}, "cpu").segment(photos, ids) for d in ("fp32", "bf16"))
+    alike = []
+    for a, b in zip(full, half, strict=True):
+        both = a.mask is not None and b.mask is not None
+        alike.append(masks.iou(a.mask, b.mask) if both else float(a.status == b.status))
+    how = f"mean IoU of GDINO-SAM's masks of {len(photos)} held-out drawn pictures, smallest {min(alike):.3f}"
+    return [row("zoo_masks_bf16_fp32_iou", np.mean(alike), ">= 0.99", how)]
+
+
+def text_read_once():
+    from fishlib import segmenters
+
+    photos, calls = [photo for photo, _ in pictures()[:6]], {"gdino-sam": 0, "sam-clip": 0}
+    for method in calls:
+        segmenter = segmenters.build(method, {}, "cpu")
+        reader = segmenter.detector.bert.bert if method == "gdino-sam" else segmenter.clip[0].text_model
+
+        def count(*_, method=method):
+            calls[method] += 1
+
+        reader.register_forward_pre_hook(count)
+        segmenter.segment(photos, list("abcdef"))
+    how = f"calls of the text encoder over {len(photos)} photos: {calls}"
+    return [row("text_encoder_calls_a_run", max(calls.values()), "<= 1", how)]
+
+
+def photos_read_ahead():
+    """The segments stage's reading, with a model that computes elsewhere for as long as a photo takes to decode."""
+    from fishlib import dataset, segments
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.jpg"
+        cv2.imwrite(str(path), cv2.resize(pictures()[0][0], (4000, 3000)))
+        seconds = {}
+
+        def load(_):
+            return dataset.working(dataset.decode(path))
+
+        start = time.perf_counter()
+        for _ in range(5):
+            load(path)
+        pause = (time.perf_counter() - start) / 5
+        for name, way in {
+            "in turn": lambda r: ((k, load(k)) for k in r),
+            "ahead": lambda r: segments.ahead(r, load),
+        }.items():
+            start = time.perf_counter()
+            for _ in way(list(range(20))):
+                time.sleep(pause)
+            seconds[name] = time.perf_counter() - start
+    how = f"20 photos of 12 MP, {pause:.2f} s to decode and as long for a model on another device: "
+    how += ", ".join(f"{name} {s:.1f} s" for name, s in seconds.items())
+    return [row("photos_read_ahead_speedup", seconds["in turn"] / seconds["ahead"], ">= 1.5", how)]
+
+
+def memory_is_flat():
+    """In a process of its own: resident memory after 100 and after 1,000 photos of many sizes."""
+    out = subprocess.run([sys.executable, "-m", "bench.zoo"], check=True, capture_output=True, text=True).stdout
+    first, last, seconds = map(float, out.split()[-3:])
+    how = (
+        f"{first:.0f} MB after {BLOCK}, {last:.0f} MB after {PHOTOS} photos in {seconds:.0f} s, without box processing"
+    )
+    return [row("zoo_memory_1000_over_100_photos", last / first, "<= 1.1", how)]
+
+
+def _many_photos() -> None:
+    from fishlib import phantom, segmenters
+
+    names, random = list(phantom.traits.load()), np.random.default_rng(0)
+    drawn = [phantom.draw(names[k], 900_004, k, side=320).photo for k in range(10)]
+    segmenter, start = segmenters.build("gdino-sam", {"jitters": 0, "max_boxes": 1}, "cpu"), time.perf_counter()
+    for k in range(PHOTOS):
+        width, height = random.integers(96, 320, 2).tolist()
+        segmenter.segment([cv2.resize(drawn[k % 10], (width, height))], [str(k)])
+        if k + 1 in (BLOCK, PHOTOS):
+            print(psutil.Process().memory_info().rss / 1e6)
+    print(time.perf_counter() - start)
+
+
+MEASURES = [text_read_once, photos_read_ahead, bf16_beside_fp32, quality, memory_is_flat]
+
+if __name__ == "__main__":
+    _many_photos()

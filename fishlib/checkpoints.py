@@ -8,12 +8,16 @@ import pickle
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+
 from fishlib import cache
 from fishlib.errors import NotRun, UserError
 
 LITE0 = "tf_efficientnet_lite0"
 SWIN_T = "swin_tiny_patch4_window7_224"  # the paper's backbone (section 4.3.1)
 IMAGENET_FILES = {SWIN_T: "swin_t"}  # backbone -> its name in `fishlib weights list`
+ZOO = ("zoo", "specimen")  # the classifier that comes with the package, trained on drawn specimens; as a pre-training
 FACTS = ("backbone", "pretraining", "mean", "std", "classes", "history", "training_hashes")
 # an EMA before the plain weights: it is what the training meant to keep
 WRAPPERS = ("state_dict_ema", "ema_state_dict", "model_ema", "ema", "state_dict", "model_state_dict", "model")
@@ -38,9 +42,47 @@ def imagenet_file(backbone: str, offline: bool = True) -> Path:
 
 def existing(source: str | Path) -> Path:
     """The checkpoint file; UserError when it is not there."""
+    if str(source) in ZOO:
+        from fishlib import zoo
+
+        return zoo.path("classifier")
     if not Path(source).is_file():
-        raise UserError(f"{source} is missing; a classifier is none, imagenet or a checkpoint file.")
+        raise UserError(f"{source} is missing; a classifier is none, imagenet, zoo or a checkpoint file.")
     return Path(source)
+
+
+def told(path: Path) -> dict:
+    """FACTS of a .safetensors file that fishlib wrote, without its weights (imports no torch); {} for others."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(path, "numpy") as file:
+        facts = json.loads((file.metadata() or {}).get("fishlib", "{}"))
+    return {k: facts[k] for k in FACTS if k in facts}
+
+
+def describe(source: str | Path, backbone: str = LITE0) -> str:
+    """Words for a caption: which network and where its weights come from."""
+    if str(source) in ("none", "imagenet"):
+        return f"{backbone} ({'random' if str(source) == 'none' else 'ImageNet'} weights)"
+    path = existing(source)
+    facts = told(path)
+    origin = path.name
+    if str(source) in ZOO:
+        origin = f"zoo: stand-in trained on drawn specimens of {len(facts['classes'])} species"
+    return f"{facts.get('backbone', backbone)} ({origin})"
+
+
+def trained_on(source: str | Path, photos: pd.DataFrame) -> list[str]:
+    """Notes: a warning when the checkpoint's training used some of these photos (photo_id, sha256)."""
+    hashes = set() if str(source) in ("none", "imagenet") else {*told(existing(source)).get("training_hashes", ())}
+    seen = sorted({*photos[photos.sha256.isin(hashes)].photo_id})
+    if not seen:
+        return []
+    named = f"{', '.join(seen[:3])}{', ...' if len(seen) > 3 else ''}"
+    return [
+        f"Warning: {describe(source)} was trained on {len(seen)} of these {len(photos)} photos ({named}), so its "
+        "answers on them are no test."
+    ]
 
 
 def identity(source: str | Path, backbone: str = LITE0, seed: int = 0) -> str:
@@ -57,14 +99,12 @@ def read(path: Path) -> tuple[dict, dict]:
     facts holds FACTS for a file that fishlib wrote and is empty for others. Raises UserError.
     """
     import torch
-    from safetensors import SafetensorError, safe_open
 
     facts = {}
     try:
         if path.suffix == ".safetensors":
+            facts = told(path)
             with safe_open(path, "pt") as file:
-                facts = json.loads((file.metadata() or {}).get("fishlib", "{}"))
-                facts = {k: facts[k] for k in FACTS if k in facts}
                 content = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
         else:
             with torch.serialization.safe_globals([argparse.Namespace]):  # timm keeps its options in the file

@@ -78,7 +78,7 @@ def load(
     offline: bool = True,
     classes_file: str | Path | None = None,
 ) -> Classifier:
-    """A classifier from "none" (random weights of that seed), "imagenet" or a checkpoint file.
+    """A classifier from "none" (random weights of that seed), "imagenet", "zoo" (drawn specimens) or a file.
 
     A file is a fishlib .safetensors (backbone, classes and normalisation inside) or a timm/torch state dict
     (.safetensors, .pth: plain, EMA or DataParallel; an EMA is preferred) of `backbone` with a class list in
@@ -130,12 +130,6 @@ def build(backbone: str, state: dict, device: str, path: Path | str = "", **fact
     model = model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     facts["training_hashes"] = set(facts.get("training_hashes", ()))
     return Classifier(model, backbone, head=head, hash=digest.hexdigest(), **facts)
-
-
-def describe(source: str, backbone: str = LITE0) -> str:
-    """Words for a caption: which network and where its weights come from."""
-    origin = {"none": "random weights", "imagenet": "ImageNet weights"}.get(str(source), Path(source).name)
-    return f"{backbone} ({origin})"
 
 
 def save(classifier: Classifier, path: str | Path, dtype: torch.dtype = torch.float32) -> None:

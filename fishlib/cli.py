@@ -24,7 +24,7 @@ def reproduce(
     photos: Annotated[Path | None, typer.Option(help="Your photos: one subfolder a species.")] = None,
     masks: Annotated[Path | None, typer.Option(help="True masks (PNG tree or COCO JSON); they only score.")] = None,
     method: Annotated[str | None, typer.Option(help="Whose masks tables 2 to 4 and figure 3 use.")] = None,
-    classifier: Annotated[Path | None, typer.Option(help="Checkpoint of a classifier that knows the species.")] = None,
+    classifier: Annotated[str | None, typer.Option(help="Checkpoint that knows the species, or zoo (drawn).")] = None,
     out: Out = Path("runs/demo"),
     only: Annotated[str | None, typer.Option(help="Run one notebook, such as 02.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Touch no network.")] = False,
@@ -40,7 +40,7 @@ def reproduce(
         photos=_absolute(photos),
         masks=_absolute(masks),
         method=method,
-        classifier=_absolute(classifier),
+        classifier=classifier if classifier in (None, "zoo") else _absolute(Path(classifier)),
         offline=offline,
         device=device,
     )

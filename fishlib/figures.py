@@ -23,7 +23,7 @@ from fishlib import cache, composite, evaluation, segmenters, species
 # Okabe and Ito's palette, told apart with any colour vision (jfly.uni-koeln.de/color)
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A"
-PRETRAINING = {"none": ("None", RED), "imagenet": ("ImageNet", BLUE), "specimen": ("Specimens", GREEN)}
+PRETRAINING = {"none": ("None", RED), "imagenet": ("ImageNet", BLUE), "specimen": ("Specimens (drawn)", GREEN)}
 LINES = {"original": ("--", "o"), "mask": (":", "s"), "crop": ("-.", "^"), "crop_mask": ("-", "D")}
 BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False, "alignment": "left"}
 K_AXIS = "K (training photos per species)"

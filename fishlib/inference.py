@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from fishlib import dataset, features
+from fishlib import checkpoints, dataset, features
 from fishlib.composite import BASIC, ORIGINAL, variants_of_tables
 from fishlib.errors import UserError
 from fishlib.study import Study, keep_notes
@@ -32,8 +32,8 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     """
     photos = manifest[manifest.status == "ok"].reset_index(drop=True)
     wanted = variants_of_tables(study.profile.composite.backgrounds, study.profile.composite.dilations)
-    judge = _masked_outputs if study.classifier else _half_split
-    evaluated, species, logits, notes = judge(study, photos, found, wanted)
+    answer = _masked_outputs if study.classifier else _half_split
+    evaluated, species, logits, notes = answer(study, photos, found, wanted)
     status = found.set_index("photo_id").status
     rows = []
     for variant in wanted:
@@ -60,6 +60,17 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     return frame, notes
 
 
+def judge(study: Study) -> str:
+    """Who names the fish in tables 2 to 4, for captions."""
+    described = checkpoints.describe(study.classifier or _features_source(study), study.profile.backbone)
+    return described if study.classifier else f"linear head on {described}"
+
+
+def _features_source(study: Study) -> str:
+    """What the head of `_half_split` learns on."""
+    return "imagenet" if "imagenet" in study.profile.pretrainings else study.profile.pretrainings[-1]
+
+
 def _masked_outputs(study, photos, found, wanted):
     """2-stage MA: (evaluated photos, species, variant -> logits (N, T), notes)."""
     from fishlib import classifier
@@ -69,19 +80,13 @@ def _masked_outputs(study, photos, found, wanted):
     indices = list(classifier.match_classes(species, model.classes).values())
     values = features.compute(study, photos, found, wanted, study.classifier)
     logits = {v: classifier.masked_logits(classifier.logits(model, x), indices) for v, x in values.items()}
-    notes = [f"Masked outputs of a classifier of {len(model.classes)} species, no training on these photos."]
-    seen = sorted(set(photos[photos.sha256.isin(model.training_hashes)].photo_id))
-    if seen:
-        notes.append(
-            f"Warning: the classifier was trained on {len(seen)} of these {len(photos)} photos "
-            f"({', '.join(seen[:3])}{', ...' if len(seen) > 3 else ''}), so its answers on them are no test."
-        )
-    return photos, species, logits, notes
+    notes = [f"Masked outputs: the best of {len(species)} among its {len(model.classes)} species, no further training."]
+    return photos, species, logits, [*notes, *checkpoints.trained_on(study.classifier, photos)]
 
 
 def _half_split(study, photos, found, wanted):
     """A head trained on the originals of half of each species: same answer as `_masked_outputs`."""
-    from fishlib import classifier, transfer
+    from fishlib import transfer
 
     seed, settings = study.profile.seed, study.profile.transfer
     train_ids, test_ids, too_few = dataset.split_half(photos, seed)
@@ -89,7 +94,7 @@ def _half_split(study, photos, found, wanted):
     species = sorted(rest.species.unique())
     if len(species) < 2:
         raise UserError(f"{study.photos} has fewer than two species with two usable photos; nothing can be compared.")
-    source = "imagenet" if "imagenet" in study.profile.pretrainings else study.profile.pretrainings[-1]
+    source = _features_source(study)
     basic = list(BASIC.values())
     every = features.compute(study, rest, found, basic, source)  # figure 3 asks for these as well
     is_test = rest.photo_id.isin(set(test_ids)).to_numpy()
@@ -110,7 +115,7 @@ def _half_split(study, photos, found, wanted):
     )
     logits = {name: x @ np.asarray(weights[0]).T + np.asarray(bias[0]) for name, x in values.items()}
     notes = [
-        f"No classifier knows these species: a linear head on {classifier.describe(source, study.profile.backbone)} "
+        f"No classifier knows these species: a linear head on {checkpoints.describe(source, study.profile.backbone)} "
         f"was trained on the original photos of half of each species ({len(train)} photos) and is evaluated on "
         f"the other half ({len(evaluated)} photos)."
     ]

@@ -115,7 +115,7 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
 
 def _checkpoints(study: Study) -> dict:
     found = {}
-    for source in [*study.profile.pretrainings, *([study.classifier] if study.classifier else [])]:
+    for source in [*study.pretrainings.values(), *([study.classifier] if study.classifier else [])]:
         with contextlib.suppress(NotRun):
             found[str(source)] = checkpoints.identity(source, study.profile.backbone, study.profile.seed)
     return found

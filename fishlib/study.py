@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fishlib import cache, dataset, profiles, segmenters
+from fishlib import cache, checkpoints, dataset, profiles, segmenters
 from fishlib.errors import UserError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -19,6 +19,7 @@ class Study:
     """Where a run reads and writes, and with which parameters.
 
     masks: folder or COCO file of true masks, None when there is no truth; fins: true fin masks (drawn only).
+    classifier: a checkpoint file, "zoo", or None where no classifier knows the species.
     drawn: True when the photos are drawn by fishlib, and every caption must say so.
     """
 
@@ -36,6 +37,17 @@ class Study:
     @property
     def cache(self) -> Path:
         return self.out / "cache"
+
+    @property
+    def pretrainings(self) -> dict[str, str]:
+        """Figure 3's colours: label -> source (see classifier.load); a classifier of the user's own, under its
+        file's name, takes the place of the zoo's."""
+        chosen = {p: p for p in self.profile.pretrainings}
+        if self.classifier and self.classifier not in checkpoints.ZOO:
+            chosen.pop("specimen", None)
+            path = Path(self.classifier)
+            chosen[path.name if path.stem in chosen else path.stem] = self.classifier
+        return chosen
 
     def facts(self) -> dict:
         """What captions say of the run."""
@@ -64,7 +76,8 @@ def open_study(
     """Check the inputs of a run and make its folder; relative paths start at the repository's root.
 
     Without photos the study draws its own and `masks` must be left out. out None: the newest run under runs/ with
-    what it ran with, as far as nothing else is given; runs/demo without any. profile None: demo. Raises UserError
+    what it ran with, as far as nothing else is given; runs/demo without any. profile None: demo. classifier None:
+    the profile's, but the zoo's, which knows drawn fish alone, never names given photos unasked. Raises UserError
     for an input that is missing or an output folder that cannot be written.
     """
     if out is None and (latest := newest()):
@@ -85,6 +98,10 @@ def open_study(
         raise UserError("--method truth uses the true masks; give them with --masks.")
     if given is not None and (folder == given or folder.is_relative_to(given)):
         raise UserError(f"{folder} lies inside the photos; choose an --out folder elsewhere.")
+    if classifier is None and (given is None or chosen.classifier not in checkpoints.ZOO):
+        classifier = chosen.classifier
+    if classifier and classifier not in checkpoints.ZOO:
+        classifier = str(checkpoints.existing(_path(classifier)))
     cache.write_text(folder / "README.txt", "Written by `fishlib reproduce`; report/index.html shows the study.\n")
     drawn = given is None
     return Study(
@@ -94,7 +111,7 @@ def open_study(
         fins=folder / "drawn" / "fins" if drawn else None,
         profile=chosen,
         method=method,
-        classifier=str(_path(classifier)) if classifier else None,
+        classifier=classifier or None,
         offline=offline,
         device=device,
         drawn=drawn,

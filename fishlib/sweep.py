@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fishlib import cache, dataset, features
+from fishlib import cache, checkpoints, dataset, features
 from fishlib.composite import BASIC
 from fishlib.errors import NotRun
 from fishlib.study import Study, keep_notes, stage
@@ -29,12 +29,8 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     }
     _write_draws(study, draws)
     variants = [BASIC[name] for name in study.profile.transfer.variants]
-    sources = {
-        **{p: p for p in study.profile.pretrainings},
-        **({"checkpoint": study.classifier} if study.classifier else {}),
-    }
     frames = []
-    for label, source in sources.items():
+    for label, source in study.pretrainings.items():
         if not shots:
             break
         try:
@@ -42,6 +38,7 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
         except NotRun as error:
             notes.append(f"Pre-training {label} did not run: {error}")
             continue
+        notes += checkpoints.trained_on(source, photos)
         with stage(study, f"heads-{label}") as record:
             frames.append(_train(study, photos, draws, values, record).assign(pretraining=label))
     frame = pd.concat(frames)[COLUMNS] if frames else pd.DataFrame(columns=COLUMNS)

@@ -6,6 +6,7 @@ HTML comes as one string with its photos inside (macros of views.html); names in
 import base64
 import functools
 import json
+from html import escape
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from fishlib import (
     dataset,
     evaluation,
     features,
+    inference,
     masks,
     segmenters,
     segments,
@@ -242,7 +244,7 @@ def _failure(study: Study, row, read) -> dict:
 
 def publish(study: Study, number: int, table: pd.DataFrame, notes: list[str]) -> str:
     """Write tables/table<number>.csv, .md, .tex and .html; returns the HTML."""
-    facts = study.facts() | {"notes": notes}
+    facts = study.facts() | {"notes": notes} | ({"classifier": inference.judge(study)} if number > 1 else {})
     labels = {m.replace("-", "_"): method_label(study, m) for m in segmenters.LABELS}
     table.attrs["headers"] = labels
     caption = tables.caption(number, facts)
@@ -251,6 +253,11 @@ def publish(study: Study, number: int, table: pd.DataFrame, notes: list[str]) ->
     text = tables.html(table, caption)
     cache.write_text(stem.with_suffix(".html"), text)
     return text
+
+
+def remarks(notes: list[str]) -> str:
+    """Notes as a Markdown list; the names in them are text, whatever they hold."""
+    return "\n".join(f"- {escape(note, quote=False)}" for note in notes)
 
 
 def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, predictions: pd.DataFrame) -> dict:
@@ -270,5 +277,5 @@ def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, pr
         "mask": segments.read_mask(study, study.method, row),
         "variants": {composite.LABELS[v.name]: picture for v, picture in shown.items() if v != ORIGINAL},
         "top5": json.loads(answers[CROP_MASK.name]),
-        "facts": study.facts(),
+        "facts": study.facts() | {"classifier": inference.judge(study)},
     }

@@ -1,10 +1,12 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from fishlib import classifier, dataset, features, inference, segments, study, sweep
+from fishlib import classifier, dataset, features, inference, segments, study, sweep, tables, views
 from fishlib.composite import BASIC, CROP, MASK, ORIGINAL
 from fishlib.errors import UserError
 
@@ -79,6 +81,48 @@ def test_predictions_have_one_row_a_photo_and_variant(ready):
     top5 = json.loads(predictions.top5[0])
     assert top5[0][0] == predictions.predicted[0] and len(top5) == 3
     assert (tiny.out / "predictions.csv").is_file()
+
+
+@pytest.fixture
+def own(ready):
+    """A study with a classifier of the three species and another, trained on two of the photos."""
+    tiny, manifest, found = ready
+    model = classifier.load("none", tiny.profile.backbone, "cpu")
+    model.classes = ["no such fish", *sorted(manifest.species.unique())]
+    model.head = torch.randn(4, model.dim, generator=torch.Generator().manual_seed(0)), torch.tensor([1e6, 0, 0, 0])
+    model.training_hashes = set(manifest.sha256[:2])
+    classifier.save(model, tiny.out / "own.safetensors")
+    return replace(tiny, classifier=str(tiny.out / "own.safetensors")), manifest, found
+
+
+def test_a_classifier_is_asked_about_the_species_alone_and_its_training_photos_are_named(own):
+    study, manifest, found = own
+    predictions, notes = inference.run(study, manifest, found)
+    assert predictions.groupby("variant").photo_id.nunique().eq(21).all()  # nothing is trained: every photo counts
+    assert set(predictions.predicted) <= set(manifest.species)
+    assert "best of 3 among its 4 species" in notes[0]
+    warning = next(note for note in notes if note.startswith("Warning"))
+    assert "own.safetensors" in warning and "2 of these 21 photos" in warning and manifest.photo_id[1] in warning
+    html = views.publish(study, 2, tables.table2(predictions), notes)
+    assert "Warning: mobilenetv3_small_050 (own.safetensors) was trained on 2 of these 21 photos" in html
+    assert "Classifier: mobilenetv3_small_050 (own.safetensors)." in html
+
+
+def test_a_classifier_is_a_colour_of_figure_3_and_its_training_photos_are_named(own):
+    frame, notes = sweep.run(*own)
+    assert set(frame.pretraining) == {"none", "own"}
+    assert [note.split()[0] for note in notes] == ["Warning:"]
+
+
+def test_a_classifier_without_a_species_says_which(own):
+    study, manifest, found = own
+    manifest.loc[0, "species"] = "Gadus_morhua"
+    with pytest.raises(UserError, match="Gadus_morhua"):
+        inference.run(study, manifest, found)
+
+
+def test_remarks_are_text():
+    assert views.remarks(["<b>odd & name", "next"]) == "- &lt;b&gt;odd &amp; name\n- next"
 
 
 def test_a_figure_leaves_out_and_names_what_is_too_small(ready):

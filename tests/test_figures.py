@@ -70,7 +70,7 @@ def test_figure3_shows_means_and_a_band_of_one_sd():
 def test_figure3_names_drawn_fish_masks_and_draws():
     said = texts(figures.figure3(transfer(), FACTS))
     assert any("DRAWN" in t and "masks: GrabCut" in t and "2 draws" in t for t in said)
-    assert {"None", "ImageNet", "Specimens", "Original", "Mask"} <= {*said}
+    assert {"None", "ImageNet", "Specimens (drawn)", "Original", "Mask"} <= {*said}
     assert not any("DRAWN" in t for t in texts(figures.figure3(transfer(), {"drawn": False})))
 
 

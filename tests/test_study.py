@@ -15,6 +15,7 @@ from fishlib.study import open_study
         ({"masks": "nowhere"}, "is missing"),
         ({"masks": None, "method": "truth"}, "give them with --masks"),
         ({"profile": "nowhere.yaml"}, "neither one of"),
+        ({"classifier": "nowhere.safetensors"}, "nowhere.safetensors is missing"),
     ],
 )
 def test_wrong_inputs_are_one_sentence(tiny_photos, tmp_path, change, says):
@@ -47,6 +48,16 @@ def test_later_notebooks_ask_for_the_first(tiny_study):
 def test_drawn_fish_are_called_drawn(tmp_path):
     study = open_study(out=str(tmp_path / "run"))
     assert study.drawn and "Drawn fish" in study.banner() and study.facts()["drawn"]
+
+
+def test_a_classifier_of_ones_own_takes_the_zoos_place_in_figure_3(tmp_path):
+    for name in ("mine", "imagenet"):
+        (tmp_path / f"{name}.safetensors").write_bytes(b"")
+    out, mine = str(tmp_path / "run"), str(tmp_path / "mine.safetensors")
+    assert open_study(out=out, classifier=mine).pretrainings["mine"] == mine
+    assert list(open_study(out=out, classifier=mine).pretrainings) == ["none", "imagenet", "mine"]
+    other = open_study(out=out, classifier=str(tmp_path / "imagenet.safetensors"))
+    assert list(other.pretrainings) == ["none", "imagenet", "imagenet.safetensors"]
 
 
 def test_stages_add_up_within_a_run(tiny_study):

@@ -50,6 +50,7 @@ class Profile(Section):
     good_iou: float = Field(gt=0, le=1)
     composite: Composite
     backbone: str
+    classifier: str | None
     pretrainings: list[str]
     transfer: Transfer
     block: int = Field(ge=1, le=512)

@@ -25,7 +25,8 @@ def path(name: str) -> Path:
         raise UserError(f"The zoo has no model {name!r}; choose one of {', '.join(FILES)}.")
     file = Path(__file__).with_name(FILES[name])
     if not file.is_file():
-        raise NotRun(f"{file} is missing; install fishlib again or train it with python -m fishlib.zoo.train {name}.")
+        how = "classifier --out DIR" if name == "classifier" else f"train {name} --out DIR"
+        raise NotRun(f"{file} is missing; install fishlib again or train it with python -m fishlib.zoo.{how}.")
     return file
 
 

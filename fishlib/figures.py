@@ -59,6 +59,8 @@ def _subplots(title: str, facts: dict | None, width: float, height: float, mosai
     said += [f"classifier: {c}" for c in [facts.get("classifier")] if c]
     text = "\n".join(filter(None, [title, " · ".join(said)]))
     fig.suptitle(text, fontsize=11, x=0.01, ha="left")
+    # what a notebook shows has its title as alternative text, there and on the report's pages
+    fig._repr_mimebundle_ = lambda **_: ({}, {"image/png": {"alt": text.replace("\n", ". ")}})
     return fig, axes
 
 

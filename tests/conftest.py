@@ -13,6 +13,7 @@ from fishlib import masks
 from fishlib.study import open_study
 
 SPECIES = {"Thunnus_albacares": (200, 180, 60), "マサバ": (60, 140, 200), "<b>odd & name": (180, 80, 90)}
+LONELY, LONELY_FILE = '"><img src=x onerror=alert(1)> 🐟', 'it\'s "one" <i>鯖🐟.png'
 BAD = {
     "zero": lambda good: b"",
     "text": lambda good: b"this is no photo\n",
@@ -74,7 +75,8 @@ def tiny_study(tiny_photos, tiny_profile, tmp_path):
 
 @pytest.fixture(scope="session")
 def messy(tiny_photos, tmp_path_factory):
-    """The tiny photos with three of each bad file among them, a species of one photo, and bad masks."""
+    """The tiny photos with three of each bad file among them, a species of one photo with
+    names that would like to be HTML, and bad masks."""
     root = tmp_path_factory.mktemp("messy")
     shutil.copytree(tiny_photos, root, dirs_exist_ok=True)
     species = sorted(p for p in (root / "photos").iterdir() if p.is_dir())
@@ -85,8 +87,8 @@ def messy(tiny_photos, tmp_path_factory):
             path = folder / f"bad_{name}_{i}.jpg"
             path.write_bytes(spoil(good))
             listed.add(f"{folder.name}/{path.name}")
-    (root / "photos" / "Lonely").mkdir()
-    shutil.copyfile(next(species[0].glob("*.png")), root / "photos" / "Lonely" / "only.png")
+    (root / "photos" / LONELY).mkdir()
+    shutil.copyfile(next(species[0].glob("*.png")), root / "photos" / LONELY / LONELY_FILE)
     for folder in species:
         small, black = np.full((10, 10), 255, np.uint8), np.zeros((64, 96), np.uint8)
         for name, mask in ((f"{0}.png", small), (f"{1}.png", black)):

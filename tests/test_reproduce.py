@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from html.parser import HTMLParser
 
 import pandas as pd
+from conftest import LONELY
 
 from fishlib import run
 
@@ -47,7 +47,7 @@ def test_counts_agree_between_table_and_predictions(done):
     table2 = pd.read_csv(out / "tables" / "table2.csv")
     for variant in ("original", "crop", "mask", "crop_mask"):
         assert table2[f"{variant}_count"].iloc[-1] == predictions[predictions.variant == variant].correct.sum()
-    assert "Lonely" not in set(predictions.species)
+    assert LONELY not in set(predictions.species)
 
 
 def test_run_json_tells_how_to_repeat_the_run(done):
@@ -88,29 +88,3 @@ def test_a_run_killed_half_way_resumes_to_the_same_bytes(done, tmp_path):
     run.reproduce(out=str(again), **given)
     assert {p: p.stat().st_mtime_ns for p in kept} == stamps  # finished blocks were not made again
     assert tables(again) == tables(out)
-
-
-class Page(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.sources = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.sources += [v for k, v in attributes if k in ("src", "href") and v]
-
-
-def test_the_report_needs_nothing_from_elsewhere(done):
-    out, _ = done
-    pages = sorted((out / "report").glob("*.html"))
-    assert len(pages) == 5
-    for path in pages:
-        text = path.read_text(encoding="utf-8")
-        page = Page(text)
-        assert "script" not in page.tags and "iframe" not in page.tags
-        for source in page.sources:
-            assert source.startswith(("data:image/", "#")) or (path.parent / source.split("#")[0]).is_file(), source
-        assert "<b>odd" not in text  # a species' name is text
-    assert "&lt;b&gt;odd &amp; name" in (out / "report" / "index.html").read_text(encoding="utf-8")
-    assert (out / "report.zip").stat().st_size > 10_000

@@ -1,0 +1,285 @@
+"""The report of a small run: what it says, how it takes damage, and what a real browser makes of it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import LONELY, LONELY_FILE, SPECIES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fishlib import report, species_pages
+from fishlib.errors import UserError
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.tags, self.text = path, [], ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    """A copy of the finished run that a test may spoil; without the cache, which no report needs."""
+    return shutil.copytree(done[0], tmp_path / "run", ignore=shutil.ignore_patterns("cache", "report*"))
+
+
+def pages(out):
+    return [Page(path) for path in sorted((out / "report").glob("*.html"))]
+
+
+def species_page(out, name):
+    return Page(out / "report" / species_pages.page_file(name))
+
+
+def test_there_is_a_page_a_notebook_and_a_species_and_nothing_comes_from_elsewhere(done):
+    out, _ = done
+    found = {page.path.name for page in pages(out)}
+    notebooks = {f"{path.stem}.html" for path in (out / "notebooks").glob("*.ipynb")}
+    assert found == {"index.html", *notebooks, *map(species_pages.page_file, [*SPECIES, LONELY])}
+    assert len(found) == 9
+    for page in pages(out):
+        assert not {"iframe", "link", "object", "embed", "form"} & {tag for tag, _ in page.tags}
+        assert len(page.all("script")) == 1 and "src" not in page.all("script")[0]
+        for _, attributes in page.tags:
+            source = attributes.get("src") or attributes.get("href") or "#"
+            if not source.startswith(("data:image/", "#")):
+                assert (page.path.parent / unquote(source).split("#")[0]).is_file(), source
+    assert (out / "report.zip").stat().st_size > 10_000
+
+
+def test_every_picture_says_what_it_shows(done):
+    for page in pages(done[0]):
+        for image in page.all("img"):
+            assert len(image["alt"]) > 5 and "No description" not in image["alt"], image["alt"]
+    curation = Page(done[0] / "report" / "01_data_curation.html")
+    assert any("マサバ" in image["alt"] for image in curation.all("img"))  # a figure's own title
+
+
+def test_names_from_the_file_system_are_text_on_every_page(done):
+    out, _ = done
+    for page in pages(out):
+        assert not page.all("b") and all("onerror" not in attributes for _, attributes in page.tags), page.path
+    assert LONELY in Page(out / "report" / "03_inference_only.html").text  # a note, written as Markdown
+    lonely = species_page(out, LONELY)
+    assert LONELY in lonely.text and LONELY_FILE in lonely.text
+    assert all(name in Page(out / "report" / "index.html").text for name in ("<b>odd & name", "マサバ", LONELY))
+
+
+@given(st.lists(st.text(min_size=1), unique=True))
+def test_a_species_name_gives_a_plain_file_name_of_its_own(names):
+    files = [species_pages.page_file(name) for name in names]
+    assert len({*files}) == len(files)
+    assert all(re.fullmatch(r"species-[a-z0-9-]{12,60}\.html", file) for file in files)
+
+
+def test_a_species_page_counts_what_the_predictions_hold(done):
+    out, _ = done
+    predictions = pd.read_csv(out / "predictions.csv")
+    mine = predictions[(predictions.species == "Thunnus_albacares") & (predictions.variant == "crop_mask")]
+    text = " ".join(species_page(out, "Thunnus_albacares").text.split())
+    right, n = mine.correct.sum(), len(mine)
+    assert re.search(rf"Crop & Mask {100 * right / n:.1f} {right} {n} \d+ to \d+ \d+\.\d", text)  # and the paper's
+    assert "キハダ" in text and "Thunnus albacares" in text and "Yellowfin" in text
+    assert "The paper had" not in species_page(out, "<b>odd & name").text
+
+
+def test_the_index_tells_what_the_stages_noted(done):
+    out, _ = done
+    text = " ".join(Page(out / "report" / "index.html").text.split())
+    notes = [note for path in (out / "notes").glob("*.json") for note in json.loads(path.read_text("utf-8"))]
+    assert any("linear head" in note for note in notes) and any("Left out" in note for note in notes)
+    assert all(" ".join(note.split()) in text for note in notes)
+    assert "18 photos" in text or "21 photos" in text  # what counts
+
+
+def test_a_mask_becomes_the_path_of_its_border():
+    mask = np.zeros((20, 30), bool)
+    mask[4:12, 6:16] = True
+    assert species_pages.outline(mask, 30, 20) == "M6 4L6 11L15 11L15 4Z"
+    assert species_pages.outline(np.zeros((20, 30), bool), 30, 20) == ""
+
+
+def test_a_folder_that_is_no_run_gets_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"holds no run\.json"):
+        report.build(tmp_path)
+    with pytest.raises(UserError, match=r"holds no run\.json"):
+        report.build(tmp_path / "nowhere")
+    for text in ("{", "[]", "{}", '{"parameters": {}}', "\0"):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(UserError, match=r"run\.json is damaged") as said:
+            report.build(tmp_path)
+        assert "\n" not in str(said.value)
+
+
+def test_a_half_run_is_reported_as_far_as_it_goes(copy):
+    for name in ("predictions.csv", "scores.csv", "draws.json"):
+        (copy / name).unlink()
+    for name in ("tables", "segments", "notes"):
+        shutil.rmtree(copy / name)
+    for path in (copy / "notebooks").glob("0[234]*"):
+        path.unlink()
+    for path in (copy / "figures").glob("*.png"):
+        if path.stem != "counts":
+            path.unlink()
+    report.build(copy)
+    assert {page.path.name for page in pages(copy)} >= {"index.html", "01_data_curation.html"}
+    assert "No photo of this species was asked about" in species_page(copy, "マサバ").text
+    assert species_page(copy, "マサバ").all("img")
+
+
+def test_damaged_files_are_named_and_the_rest_is_reported(copy):
+    spoiled = ["manifest.csv", "scores.csv", "tables/table2.html", "tables/figure3.csv", "figures/figure3.png"]
+    spoiled += ["notes/inference.json", "notebooks/04_transfer_learning.ipynb", "segments/grabcut/index.csv"]
+    for name in spoiled:
+        (copy / name).write_bytes(b"\xff\xfe\0 spoiled")
+    report.build(copy)
+    text = Page(copy / "report" / "index.html").text
+    assert all(name.split("/")[-1] in text for name in spoiled[:-1])
+    assert not (copy / "report" / "figures" / "figure3.png").exists()
+    assert (copy / "report" / "03_inference_only.html").is_file()
+
+
+def test_a_run_whose_photos_are_gone_still_has_a_report(copy):
+    facts = json.loads((copy / "run.json").read_text("utf-8"))
+    facts["parameters"]["photos"] = str(copy / "nowhere")
+    (copy / "run.json").write_text(json.dumps(facts), "utf-8")
+    report.build(copy)
+    assert "photo not at hand" in species_page(copy, "マサバ").text
+
+
+def test_building_it_again_needs_no_torch_and_leaves_no_old_page(copy):
+    (copy / "report").mkdir()
+    (copy / "report" / "species-gone.html").write_text("old")
+    code = "import sys; from fishlib import report; report.build(sys.argv[1]); print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code, copy], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "False"
+    assert not (copy / "report" / "species-gone.html").exists() and (copy / "report" / "index.html").is_file()
+
+
+def test_markup_that_code_wrote_as_markdown_is_text(copy):
+    name = "<img src=x> ![a](http:/b) [c](d) **bold**"
+    output = nbformat.v4.new_output("display_data", {"text/markdown": f"- Left out: {name}"})
+    cells = [nbformat.v4.new_markdown_cell("# One <b>\n\nText"), nbformat.v4.new_code_cell("1", outputs=[output])]
+    path = copy / "notebooks" / "05_more.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    report.build(copy)
+    page = Page(path.parents[1] / "report" / "05_more.html")
+    assert not page.all("img") and all(
+        a["href"].endswith((".html", "#species")) or "#" in a["href"] for a in page.all("a")
+    )
+    assert "<img src=x> ![a](http:/b) [c](d) bold" in page.text
+
+
+# What a browser makes of it
+
+
+@pytest.fixture
+def opened(browser, request):
+    """A page of a browser with scripts on or off (as parametrized), no network, and what it asked for."""
+    scripts = getattr(request, "param", True)
+    context = browser.new_context(java_script_enabled=scripts, offline=True, viewport={"width": 1280, "height": 900})
+    tab = context.new_page()
+    asked = []
+    tab.on("request", lambda r: asked.append(r.url))
+    yield tab, asked
+    context.close()
+
+
+def inside(url, folder):
+    parts = urlsplit(url)
+    return parts.scheme == "data" or (
+        parts.scheme == "file" and unquote(parts.path).startswith(f"{folder.as_posix()}/")
+    )
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("opened", [False], indirect=True, ids=["scripts off"])
+def test_with_scripts_and_network_off_everything_is_there(done, opened, artifacts):
+    folder, (tab, asked) = done[0] / "report", opened
+    for path in sorted(folder.glob("*.html")):
+        tab.goto(path.as_uri())
+        images = tab.locator("img")
+        sizes = [images.nth(i).evaluate("image => [image.complete, image.naturalWidth]") for i in range(images.count())]
+        assert all(complete and width > 0 for complete, width in sizes), path
+        for address in tab.locator("a[href]").evaluate_all("links => links.map(a => a.href)"):
+            assert inside(address, folder)
+            target = folder / unquote(urlsplit(address).path).split("/")[-1]
+            assert target.is_file(), address
+        tab.screenshot(path=artifacts / f"report-{path.stem}.png", full_page=True)
+    assert asked and [url for url in asked if not inside(url, folder)] == []
+    tab.goto((folder / species_pages.page_file(LONELY)).as_uri())
+    assert tab.inner_text("h1") == LONELY and LONELY_FILE in tab.inner_text("main")
+
+
+@pytest.mark.browser
+def test_tables_sort_by_click_and_by_key(done, opened):
+    tab, _ = opened
+    tab.goto((done[0] / "report" / "index.html").as_uri())
+    table = tab.locator("table.study").nth(1)  # table 2
+    heading = table.locator("thead tr").last.locator("th").nth(1)  # photos, this run
+
+    def column():
+        return [int(text) for text in table.locator("tbody tr td:nth-child(2)").all_inner_texts()]
+
+    before = column()
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "ascending" and column() == [*sorted(before[:-1]), before[-1]]
+    heading.get_by_role("button").focus()
+    tab.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert column() == [*sorted(before[:-1], reverse=True), before[-1]]  # the total stays last
+
+
+@pytest.mark.browser
+def test_numbers_sort_as_numbers_and_gaps_last(done, opened, tmp_path):
+    tab, _ = opened
+    text = (done[0] / "report" / "index.html").read_text("utf-8")
+    cells = "".join(f"<tr><td>{v}</td></tr>" for v in ("9.5 (2)", "not run", "100.0 (3)", "-1.5", "20.0 (1)"))
+    table = f"<table id=mine><thead><tr><th>a</th></tr></thead><tbody>{cells}</tbody></table>"
+    (tmp_path / "page.html").write_text(text.replace("<h1>", f"{table}<h1>"), "utf-8")
+    tab.goto((tmp_path / "page.html").as_uri())
+    tab.locator("#mine button").click()
+    assert tab.locator("#mine td").all_inner_texts() == ["-1.5", "9.5 (2)", "20.0 (1)", "100.0 (3)", "not run"]
+
+
+@pytest.mark.browser
+def test_a_script_that_came_in_with_a_name_does_not_run(done, opened, tmp_path):
+    tab, asked = opened
+    text = (done[0] / "report" / "index.html").read_text("utf-8")
+    bad = "<script>document.title = 'ran'</script><img src=x onerror=\"document.title = 'ran'\"><img src=http://a.invalid/>"
+    (tmp_path / "page.html").write_text(text.replace("<h1>", f"{bad}<h1>"), "utf-8")
+    tab.goto((tmp_path / "page.html").as_uri())
+    assert tab.title() != "ran" and not [url for url in asked if url.startswith("http")]
+    assert tab.locator("button.sort").count() > 3  # our own did
+
+
+@pytest.mark.browser
+def test_pages_fit_a_narrow_screen_and_print(done, opened, artifacts):
+    tab, _ = opened
+    for path in sorted((done[0] / "report").glob("*.html")):
+        tab.set_viewport_size({"width": 390, "height": 800})
+        tab.goto(path.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390, path
+        printed = tab.pdf(path=artifacts / f"report-{path.stem}.pdf")
+        assert printed.startswith(b"%PDF-") and len(re.findall(rb"/Type\s*/Page\b", printed)) > 0

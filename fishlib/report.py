@@ -20,7 +20,7 @@ from nbconvert import HTMLExporter
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
-from fishlib import cache, composite, dataset, evaluation, reviews, segmenters, species, species_pages, tables
+from fishlib import cache, cases, composite, dataset, evaluation, reviews, segmenters, species, species_pages, tables
 from fishlib.errors import UserError
 from fishlib.profiles import Profile
 from fishlib.study import Study
@@ -154,7 +154,7 @@ def _templates(site: dict) -> jinja2.Environment:
     templates.globals |= site | {"script": script, "allowed": allowed, "BASIC": composite.LABELS}
     templates.globals |= {"style": style + HtmlFormatter().get_style_defs(".highlight"), "evaluation": evaluation}
     templates.globals |= {"percent": tables.percent, "name": species.label, "page_file": species_pages.page_file}
-    templates.globals |= {"variant": species_pages.variant_label, "outline": species_pages.outliner(site["study"])}
+    templates.globals |= {"variant": cases.label, "outline": species_pages.outliner(site["study"])}
     own = site["study"].profile.segmenters
     templates.globals["method"] = lambda name: segmenters.label(name, own.get(name, {}))
     return templates

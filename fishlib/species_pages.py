@@ -73,14 +73,6 @@ def outliner(study: Study):
     return read
 
 
-def variant_label(name: str) -> str:
-    """A variant's name as people read it: crop_mask_d3 is "Crop & Mask, dilated 3 times"."""
-    more = re.fullmatch(r"crop_mask_(?:d(\d+)|(.+))", name)
-    if not more:
-        return composite.LABELS.get(name, name)
-    return f"{composite.LABELS['crop_mask']}, " + (f"dilated {more[1]} times" if more[1] else f"on {more[2]}")
-
-
 def _photo(study: Study, row, answers: dict, folder: Path) -> dict:
     """One photo: its thumbnail's file and size (image None where it cannot be read) and the answers it got."""
     photo = {"id": row.photo_id, "name": row.photo_id.split("/")[-1], "status": row.status, "reason": row.reason}
@@ -96,7 +88,7 @@ def _photo(study: Study, row, answers: dict, folder: Path) -> dict:
         "width": picture.shape[1],
         "height": picture.shape[0],
     }
-    (folder / photo["image"]).write_bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
+    (folder / photo["image"]).write_bytes(views.jpeg(study, row.photo_id))
     return photo
 
 

@@ -19,7 +19,7 @@ def gather(study: Study, manifest, predictions, scores, folder: Path) -> list[di
 
     manifest, predictions, scores: frames of the run's CSV files, the last two may be empty. Counts are of photos.
     """
-    printed = published.table(2).set_index("name_ja")
+    printed, predictions = published.table(2).set_index("name_ja"), evaluation.counted(predictions)
     basic = predictions[predictions["variant"].isin(composite.BASIC)]
     answers, wrong = dict(iter(basic.groupby("photo_id"))), basic[basic["correct"] == 0]
     missed = scores["status"] != segmenters.OK
@@ -37,8 +37,8 @@ def gather(study: Study, manifest, predictions, scores, folder: Path) -> list[di
         page["recall"] = recall.agg(right="sum", n="size").reset_index().to_dict("records")
         page["taken_for"] = _confusions(wrong[wrong["species"] == name], "predicted")
         page["taken_from"] = _confusions(wrong[wrong["predicted"] == name], "species")
-        groups = cuts[cuts["species"] == name].groupby("method", sort=False)
-        page["cuts"] = {method: rows.to_dict("records") for method, rows in groups}
+        mine = cuts[cuts["species"] == name]
+        page["cuts"] = {m: mine[mine["method"] == m].to_dict("records") for m in scores["method"].unique()}
         pages.append(page)
     return pages
 

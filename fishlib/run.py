@@ -13,7 +13,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from fishlib import cache, checkpoints, report
+from fishlib import cache, checkpoints, inference, report
 from fishlib.errors import NotRun, UserError
 from fishlib.study import REPOSITORY, Study, open_study
 
@@ -100,6 +100,8 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
         "profile": study.profile.model_dump(),
         "seed": study.profile.seed,
         "drawn": study.drawn,
+        "classifier": study.classifier,
+        "named_by": inference.judge(study),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "hardware": {
             "machine": platform.machine(),

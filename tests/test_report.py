@@ -16,8 +16,9 @@ from conftest import LONELY, LONELY_FILE, SPECIES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishlib import report, species_pages
+from fishlib import report
 from fishlib.errors import UserError
+from fishlib.report import species_pages
 
 
 class Page(HTMLParser):

@@ -82,6 +82,11 @@ def load(source: str | Path) -> Profile:
     return profile
 
 
+def restore(values: dict) -> Profile:
+    """The profile a finished run kept (its model_dump); a parameter that came later has demo's value."""
+    return Profile(**_merge(load("demo").model_dump(), values))
+
+
 def names() -> list[str]:
     """The profiles that come with the package."""
     return sorted(p.stem for p in FOLDER.glob("*.yaml"))

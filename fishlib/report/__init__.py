@@ -20,9 +20,9 @@ from nbconvert import HTMLExporter
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
-from fishlib import cache, cases, composite, dataset, evaluation, reviews, segmenters, species, species_pages, tables
+from fishlib import cache, cases, composite, dataset, evaluation, profiles, reviews, segmenters, species, tables
 from fishlib.errors import UserError
-from fishlib.profiles import Profile
+from fishlib.report import species_pages
 from fishlib.study import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -34,7 +34,7 @@ COLUMNS = {  # what the report reads of the stages' files
     "tables/table2.csv": ["species", "n"],
     "tables/figure3.csv": ["pretraining", "variant", "k", "trial", "micro_f1"],
 }
-DAMAGED = (UserError, OSError, ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError)
+DAMAGED = (UserError, OSError, ValueError, KeyError, AttributeError, TypeError, SyntaxError, nbformat.ValidationError)
 
 
 def build(run: Path) -> Path:
@@ -75,11 +75,11 @@ def _open(run: Path) -> tuple[Study, dict]:
         raise UserError(f"{run} holds no run.json, so no finished run; `fishlib reproduce --out {run}` makes one.")
     try:
         facts = _json(path)
-        given, profile, base = facts["parameters"], Profile(**facts["profile"]), run.resolve() / "drawn"
+        given, profile, base = facts["parameters"], profiles.restore(facts["profile"]), run.resolve() / "drawn"
         photos, truth = (Path(given[key]) if given.get(key) else None for key in ("photos", "masks"))
         inputs = (base / "photos", base / "masks", base / "fins") if facts["drawn"] else (Path(photos), truth, None)
-        method = given.get("method") or profile.method
-        return Study(base.parent, *inputs, profile, method, given.get("classifier"), True, "cpu", facts["drawn"]), facts
+        chosen = given.get("method") or profile.method, facts.get("classifier") or given.get("classifier")
+        return Study(base.parent, *inputs, profile, *chosen, True, "cpu", facts["drawn"]), facts
     except DAMAGED as error:
         said = f"{path} is damaged or of another version ({type(error).__name__})"
         raise UserError(f"{said}; `fishlib reproduce` with the same --out writes it anew.") from error

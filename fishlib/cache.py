@@ -63,10 +63,10 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def save(path: Path, **arrays) -> None:
-    """Write arrays as a compressed .npz, atomically."""
+def save(path: Path, compress: bool = True, **arrays) -> None:
+    """Write arrays as an .npz, atomically; compress: smaller but slower."""
     with atomic(path) as temporary, temporary.open("wb") as f:
-        np.savez_compressed(f, **arrays)
+        (np.savez_compressed if compress else np.savez)(f, **arrays)
 
 
 def load(path: Path) -> dict[str, np.ndarray] | None:

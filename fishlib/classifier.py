@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,19 +151,22 @@ def save(classifier: Classifier, path: str | Path, dtype: torch.dtype = torch.fl
 def normalise(model: Classifier, images: np.ndarray) -> torch.Tensor:
     """What the network takes, float32 (B, 3, H, W), channels last in memory, of uint8 (B, H, W, 3) RGB."""
     mean, std = (255 * torch.tensor(v, device=model.device).view(1, 3, 1, 1) for v in (model.mean, model.std))
-    return (torch.tensor(images).to(model.device).permute(0, 3, 1, 2).float() - mean) / std
+    return torch.tensor(images).to(model.device).permute(0, 3, 1, 2).float().sub_(mean).div_(std)
 
 
-def features(model: Classifier, images: np.ndarray, batch: int = 32, dtype: str = "float32") -> np.ndarray:
+def features(model: Classifier, images: np.ndarray, batch: int | None = None, dtype: str = "float32") -> np.ndarray:
     """Pooled features before the last layer, float32 (N, D), of uint8 (N, H, W, 3) RGB images.
 
+    batch: by default 8 on a CPU, whose caches then hold the activations (measured faster than 32), else 32.
     dtype "bfloat16" runs under autocast. The size of a batch changes the last digits (about 1e-6): pass the
     same blocks to get the same bytes.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"images must be uint8 (N, H, W, 3), not {images.dtype} {images.shape}")
     found = np.empty((len(images), model.dim), np.float32)
+    batch = batch or (8 if model.device.type == "cpu" else 32)
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    exact = exact if model.device.type == "cuda" else nullcontext()  # the flags are shared by all threads
     mixed = torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == "bfloat16")
     with torch.inference_mode(), exact, mixed:
         for start in range(0, len(images), batch):

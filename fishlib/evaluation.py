@@ -67,26 +67,6 @@ def mcnemar(correct_a, correct_b) -> dict:
     return cells | {"n": a.size, "difference": difference, "p_value": float(p_value)}
 
 
-def paired_interval(values_a, values_b, seed: int = 0) -> dict:
-    """Mean of b - a over paired draws with 95 % intervals, in the unit of the values.
-
-    values_a, values_b: one value a draw, the same draws in the same order. Returns n, mean, sd, lo and hi
-    (Student's t), boot_lo and boot_hi (percentile bootstrap, 10,000 seeded resamples); NaN below two draws.
-    All draws come from the same photos: the interval is about the luck of the draw, not about other photos.
-    """
-    a, b = np.asarray(values_a, float), np.asarray(values_b, float)
-    if a.shape != b.shape or a.ndim != 1 or not a.size:
-        raise ValueError(f"A paired interval needs the same draws twice, got {a.shape} and {b.shape}.")
-    d, mean, rng = b - a, float((b - a).mean()), np.random.default_rng(seed)
-    bounds = dict.fromkeys(("sd", "lo", "hi", "boot_lo", "boot_hi"), float("nan"))
-    if d.size > 1:
-        half = float(stats.t.ppf(0.975, d.size - 1) * stats.sem(d))
-        boot = np.percentile(rng.choice(d, size=(10_000, d.size)).mean(axis=1), [2.5, 97.5]).tolist()
-        bounds = {"sd": float(d.std(ddof=1)), "lo": mean - half, "hi": mean + half}
-        bounds |= {"boot_lo": boot[0], "boot_hi": boot[1]}
-    return {"n": d.size, "mean": mean} | bounds
-
-
 def against_original(predictions: pd.DataFrame) -> pd.DataFrame:
     """Every variant against the originals of the same photos: micro_f1 (percent), difference (points), photos
     that only one of the two got right, exact McNemar p_value (not corrected for their number)."""
@@ -99,14 +79,23 @@ def against_original(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).round({"micro_f1": 1, "difference": 1, "p_value": 4})
 
 
-def mask_minus_original(transfer: pd.DataFrame) -> pd.DataFrame:
-    """Mask minus original in points over paired draws: pretraining, k, n, mean, lo, hi (95 %, Student)."""
-    index, rows = ["pretraining", "k", "trial"], []
-    wide = transfer.pivot(index=index, columns="variant", values="micro_f1")
-    for (pretraining, k), draws in wide.dropna(subset=["original", "mask"]).groupby(level=index[:2]):
-        found = paired_interval(draws["original"], draws["mask"])
-        rows.append({"pretraining": pretraining, "k": k} | {c: found[c] for c in ("n", "mean", "lo", "hi")})
-    return pd.DataFrame(rows).round(2)
+def two_way_interval(differences: np.ndarray) -> dict:
+    """Mean difference over draws that share their photos, and a 95 % interval for the luck of both.
+
+    differences: float (R, N), a row a draw and a column a photo: +1 where only the variant was right, -1 where
+    only the original was, else 0; NaN where the draw trained on the photo. Returns n (draws), mean, lo and hi
+    (percentage points; no interval below two draws or photos). The same photos judge every draw, so draws alone
+    would promise too much: the variance is that of the mean over draws plus that of the mean over photos, which
+    errs to the wide side (two-way clusters, Cameron, Gelbach and Miller 2011, without the term they subtract),
+    under Student's t with R - 1 degrees of freedom.
+    """
+    judged = 100 * differences[:, ~np.isnan(differences).all(axis=0)]
+    draws, photos = np.nanmean(judged, axis=1), np.nanmean(judged, axis=0)
+    mean, half = float(draws.mean()), float("nan")
+    if len(draws) > 1 and len(photos) > 1:
+        error = np.sqrt(draws.var(ddof=1) / len(draws) + photos.var(ddof=1) / len(photos))
+        half = float(stats.t.ppf(0.975, len(draws) - 1) * error)
+    return {"n": len(draws), "mean": mean, "lo": mean - half, "hi": mean + half}
 
 
 def confusion(frame: pd.DataFrame, order: list[str] | None = None) -> pd.DataFrame:

@@ -1,10 +1,15 @@
 """The features stage: one forward pass a photo and variant, in fixed blocks, cached.
 
 Blocks are fixed because the size of a batch changes the last digits of a network's answer: a killed and
-resumed run must give the same bytes as one that ran through.
+resumed run must give the same bytes as one that ran through. A worker takes a block all the way from decoding
+to features. On a CPU it does so on one thread: no core then waits for another, and the bytes depend neither on
+the number of workers nor on that of cores.
 """
 
+import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pandas as pd
@@ -14,72 +19,70 @@ from fishlib import cache, checkpoints, composite, dataset, masks, segments
 from fishlib.composite import Variant
 from fishlib.study import Study, stage
 
+WORKERS = min(16, os.cpu_count() or 1)  # each holds the pictures of one block
+CODE = ("features", "composite", "classifier", "checkpoints", "dataset", "masks")  # what a feature is made with
+
 
 def compute(
-    study: Study, photos: pd.DataFrame, found: pd.DataFrame, variants: list[Variant], source: str
+    study: Study,
+    photos: pd.DataFrame,
+    found: pd.DataFrame,
+    variants: list[Variant],
+    source: str,
+    workers: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Features of every photo in every variant: variant name -> float32 (N, D), rows in the order of `photos`.
 
     photos: rows of the manifest; found: the masks to use, a segments frame of `study.method` with a row for
-    each; source: "none", "imagenet" or a checkpoint (see classifier.load). The network is only loaded when
-    something is absent. A photo is decoded once a block, however many variants are wanted; the next block's
-    pictures are made while the network works on this one's.
+    each; source: "none", "imagenet" or a checkpoint (see classifier.load); workers: WORKERS where not given.
+    The network is only loaded when something is absent. A photo is decoded and its mask read once, however
+    many variants are wanted. Beside the answer, memory holds a block a worker, however many photos there are.
     """
-    network = checkpoints.identity(source, study.profile.backbone, study.profile.seed)
     found = found.set_index("photo_id").loc[photos.photo_id]
-    version = cache.code_version(
-        "fishlib.composite", "fishlib.classifier", "fishlib.checkpoints", "fishlib.dataset", "fishlib.masks"
-    )
-    settings = study.profile.composite.model_dump(exclude={"backgrounds", "dilations"})
-    stamps = [_stamp(study, row, mask) for row, mask in zip(photos.itertuples(), found.itertuples(), strict=True)]
-    tasks = []  # (rows of the block, variant -> path of its artifact)
-    for start in range(0, len(photos), study.profile.block):
-        span = slice(start, start + study.profile.block)
-        paths = {}
-        for v in variants:
-            # what a variant does not use does not change it: the original is shared by all methods
-            used = [s if v.crop or v.mask else s[:1] for s in stamps[span]]
-            key = cache.key(
-                photos=used,
-                side=study.profile.working_side,
-                variant=v,
-                **settings,
-                network=network,
-                code=version,
-            )
-            paths[v] = cache.entry(study.cache, "features", key)
-        tasks.append((span, paths))
-
-    values = {v: [] for v in variants}
+    parts = study.profile.composite.model_dump(exclude={"backgrounds", "dilations"})
+    parts |= {"side": study.profile.working_side, "code": cache.code_version(*(f"fishlib.{m}" for m in CODE))}
+    parts["network"] = checkpoints.identity(source, study.profile.backbone, study.profile.seed)
     name = f"features-{'checkpoint' if source == study.classifier else source}"
-    with stage(study, name) as record, ThreadPoolExecutor(1) as ahead:
-        missing = [(span, {v: p for v, p in paths.items() if cache.load(p) is None}) for span, paths in tasks]
-        work = [(span, paths) for span, paths in missing if paths]
-        if work:
-            from fishlib import classifier  # imports torch, which a cached run never needs
+    stopped, answer = threading.Event(), {}
 
-            model = classifier.load(source, study.profile.backbone, study.device, study.profile.seed)
-            pending = ahead.submit(_pictures, study, photos, found, *work[0])
-            for i, (_, paths) in enumerate(tqdm(work, desc=name, leave=False)):
-                pictures = pending.result()
-                if i + 1 < len(work):
-                    pending = ahead.submit(_pictures, study, photos, found, *work[i + 1])
-                for v, path in paths.items():
-                    cache.save(path, features=classifier.features(model, pictures[v]))
-                    record["computed"] += len(pictures[v])
-        for _, paths in tasks:
-            for v, path in paths.items():
-                values[v].append(cache.load(path)["features"])
-        record["reused"] = len(photos) * len(variants) - record["computed"]
-    return {v.name: np.concatenate(parts) for v, parts in values.items()}
+    def block(start: int) -> int:
+        """Put the features of one block into the answer; how many were computed."""
+        span = slice(start, start + study.profile.block)
+        rows = list(zip(photos.iloc[span].itertuples(), found.iloc[span].itertuples(), strict=True))
+        paths = _paths(study, rows, variants, parts)
+        kept = {v: cache.load(path) for v, path in paths.items()}
+        absent = [v for v in variants if kept[v] is None]
+        shown = [picture(study, *row, absent) for row in rows] if absent else []
+        for v in variants:
+            if stopped.is_set():
+                break
+            if v in absent:
+                kept[v] = {"features": network(np.stack([p.pop(v) for p in shown]))}
+                cache.save(paths[v], compress=False, **kept[v])
+            values = kept[v]["features"]
+            answer.setdefault(v.name, np.empty((len(photos), values.shape[1]), np.float32))[span] = values
+            bar.update(len(rows))
+        return len(rows) * len(absent)
+
+    n = len(photos) * len(variants)
+    with stage(study, name) as record, tqdm(total=n, desc=name, leave=False) as bar:
+        with _network(study, source) as network, ThreadPoolExecutor(workers or WORKERS) as pool:
+            try:
+                record["computed"] = sum(pool.map(block, range(0, len(photos), study.profile.block)))
+            except BaseException:
+                stopped.set()  # what runs ends after its variant; its finished ones are kept
+                raise
+        record["reused"] = n - record["computed"]
+    return {v.name: answer[v.name] for v in variants}
 
 
 def picture(study: Study, photo, found, variants: list[Variant]) -> dict[Variant, np.ndarray]:
-    """The pictures a classifier sees of one photo: variant -> uint8 (224, 224, 3); the photo is decoded once."""
+    """The pictures a classifier sees of one photo: variant -> uint8 (224, 224, 3); photo and mask are read once."""
     settings = study.profile.composite
     original = dataset.decode(study.photos / photo.path)
     image = dataset.working(original, study.profile.working_side)
-    mask, box = segments.read_mask(study, study.method, found), segments.box(found)
+    mask = segments.read_mask(study, study.method, found) if any(v.mask for v in variants) else None
+    box = segments.box(found)
     if mask is not None:
         mask = masks.resize_mask(mask, image.shape[:2])
     if box is not None:
@@ -89,11 +92,49 @@ def picture(study: Study, photo, found, variants: list[Variant]) -> dict[Variant
     }
 
 
-def _pictures(study, photos, found, span: slice, paths: dict) -> dict[Variant, np.ndarray]:
-    """The pictures of a block: variant -> uint8 (B, 224, 224, 3)."""
-    rows = zip(photos.iloc[span].itertuples(), found.iloc[span].itertuples(), strict=True)
-    made = [picture(study, photo, row, list(paths)) for photo, row in rows]
-    return {v: np.stack([m[v] for m in made]) for v in paths}
+def pictures(study: Study, photos: pd.DataFrame, found: pd.DataFrame, variant: Variant) -> np.ndarray:
+    """All photos in one variant, uint8 (N, 224, 224, 3): 150 kB each, for training the whole network."""
+    rows = zip(photos.itertuples(), found.set_index("photo_id").loc[photos.photo_id].itertuples(), strict=True)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return np.stack(list(pool.map(lambda row: picture(study, *row, [variant])[variant], rows)))
+
+
+@contextmanager
+def _network(study: Study, source: str):
+    """A function pictures (B, 224, 224, 3) -> features (B, D) for many threads; its first call loads the network."""
+    lock, loaded = threading.Lock(), []
+
+    def answer(pictures: np.ndarray) -> np.ndarray:
+        import torch  # which a cached run never needs
+
+        from fishlib import classifier
+
+        with lock:
+            if not loaded:
+                loaded.append(classifier.load(source, study.profile.backbone, study.device, study.profile.seed))
+        on_cpu = loaded[0].device.type == "cpu"
+        if on_cpu and torch.get_num_threads() != 1:
+            torch.set_num_threads(1)  # for this thread alone
+        with nullcontext() if on_cpu else lock:  # a GPU takes one block at a time
+            return classifier.features(loaded[0], pictures)
+
+    try:
+        yield answer
+    finally:
+        if loaded:
+            import torch
+
+            torch.set_num_threads(torch.get_num_threads())  # threads made later take what was set last
+
+
+def _paths(study: Study, rows: list, variants: list[Variant], parts: dict) -> dict:
+    """Variant -> path of a block's artifact."""
+    stamps, paths = [_stamp(study, *row) for row in rows], {}
+    for v in variants:
+        # what a variant does not use does not change it: the original is shared by all methods
+        used = [s if v.crop or v.mask else s[:1] for s in stamps]
+        paths[v] = cache.entry(study.cache, "features", cache.key(photos=used, variant=v, **parts))
+    return paths
 
 
 def _stamp(study: Study, photo, found) -> list:

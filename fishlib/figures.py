@@ -23,10 +23,7 @@ from fishlib import cache, composite, evaluation, segmenters, species
 # Okabe and Ito's palette, told apart with any colour vision (jfly.uni-koeln.de/color)
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A"
-PRETRAINING = {"none": ("None", RED), "imagenet": ("ImageNet", BLUE), "specimen": ("Specimens (drawn)", GREEN)}
-LINES = {"original": ("--", "o"), "mask": (":", "s"), "crop": ("-.", "^"), "crop_mask": ("-", "D")}
 BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False, "alignment": "left"}
-K_AXIS = "K (training photos per species)"
 styled = mpl.rc_context(
     {
         "font.family": ["IPAexGothic", "DejaVu Sans"],  # the second for glyphs the first lacks
@@ -57,7 +54,7 @@ def _subplots(title: str, facts: dict | None, width: float, height: float, mosai
     said = ["DRAWN fish, no photos"] if facts.get("drawn") else []
     said += [f"masks: {segmenters.LABELS.get(m, m)}" for m in [facts.get("method")] if m]
     said += [f"classifier: {c}" for c in [facts.get("classifier")] if c]
-    text = "\n".join(filter(None, [title, " · ".join(said)]))
+    text = "\n".join([title, *textwrap.wrap(" · ".join(said), int(13 * width))])
     fig.suptitle(text, fontsize=11, x=0.01, ha="left")
     # what a notebook shows has its title as alternative text, there and on the report's pages
     fig._repr_mimebundle_ = lambda **_: ({}, {"image/png": {"alt": text.replace("\n", ". ")}})
@@ -67,60 +64,6 @@ def _subplots(title: str, facts: dict | None, width: float, height: float, mosai
 def _name(folder: str, width: int = 24) -> str:
     label = species.label(folder)
     return label if len(label) <= width else f"{label[: width - 1]}…"
-
-
-def _pretrainings(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """pretraining -> (label, colour), the paper's order first."""
-    found, spare = {*frame["pretraining"]}, itertools.cycle((ORANGE, PURPLE, SKY, BLACK))
-    others = {p: (p, next(spare)) for p in sorted(found - {*PRETRAINING})}
-    return {p: look for p, look in PRETRAINING.items() if p in found} | others
-
-
-@styled
-def figure3(transfer_frame: pd.DataFrame, facts: dict | None = None) -> Figure:
-    """Mean micro-F1 over the draws against K, band = 1 SD (paper, figure 3).
-
-    Colour = pre-training; dashed = original, dotted = Mask as in the paper, dash-dot = Crop, solid = both.
-    transfer_frame: one row a draw; pretraining, variant, k, trial, micro_f1 (percent).
-    """
-    draws, known = transfer_frame["trial"].nunique(), _pretrainings(transfer_frame)
-    fig, ax = _subplots(f"Figure 3. K-shot transfer, mean of {draws} draws (band: ±1 SD)", facts, 8, 4.8)
-    handles = [Line2D([], [], color=colour, lw=3, label=label) for label, colour in known.values()]
-    handles = [Line2D([], [], ls="", label="pre-training"), *handles, Line2D([], [], ls="", label="\ninput")]
-    for variant in [v for v in LINES if v in {*transfer_frame["variant"]}]:
-        look = dict(zip(("linestyle", "marker"), LINES[variant], strict=True)) | {"markersize": 5, "lw": 1.8}
-        handles.append(Line2D([], [], color=BLACK, label=composite.LABELS[variant], **look))
-        for name, (_, colour) in known.items():
-            mine = (transfer_frame["variant"] == variant) & (transfer_frame["pretraining"] == name)
-            by_k = transfer_frame[mine].groupby("k")["micro_f1"]
-            mean, sd = by_k.mean(), by_k.std().fillna(0)
-            ax.plot(mean.index, mean, color=colour, label=f"{name} {variant}", **look)
-            ax.fill_between(mean.index, mean - sd, mean + sd, color=colour, alpha=0.1, lw=0)
-    ax.set(xlabel=K_AXIS, ylabel="mean micro-F1 (%)", xticks=sorted({*transfer_frame["k"]}))
-    ax.grid(axis="y", alpha=0.3)
-    ax.legend(handles=handles, handlelength=3.2, **BESIDE)
-    return fig
-
-
-@styled
-def paired(transfer_frame: pd.DataFrame, facts: dict | None = None) -> Figure:
-    """Each draw's Mask minus original in points (dots), their mean and its 95 % interval (Student's t)."""
-    fig, ax = _subplots("Mask minus original of the same draw: mean, 95 % interval", facts, 8, 4.2)
-    wide = transfer_frame.pivot(index=["pretraining", "k", "trial"], columns="variant", values="micro_f1")
-    wide, means = wide.reset_index(), evaluation.mask_minus_original(transfer_frame)
-    known = _pretrainings(transfer_frame)
-    for place, (name, (label, colour)) in enumerate(known.items()):
-        shift = 0.22 * (place - (len(known) - 1) / 2)
-        draws, mine = wide[wide["pretraining"] == name], means[means["pretraining"] == name]
-        look = {"color": colour, "alpha": 0.35, "ms": 4, "mew": 0}
-        ax.plot(draws["k"] + shift - 0.04, draws["mask"] - draws["original"], "o", **look)
-        bars = [mine["mean"] - mine["lo"], mine["hi"] - mine["mean"]]
-        look = {"fmt": "D", "color": colour, "ms": 5, "capsize": 3, "label": label}
-        ax.errorbar(mine["k"] + shift + 0.04, mine["mean"], bars, **look)
-    ax.axhline(0, color=BLACK, lw=0.8)
-    ax.set(xlabel=K_AXIS, ylabel="difference of micro-F1 (points)", xticks=sorted({*transfer_frame["k"]}))
-    ax.legend(title="pre-training", **BESIDE)
-    return fig
 
 
 @styled

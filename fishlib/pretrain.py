@@ -213,6 +213,10 @@ def _train(model, optimiser, base: Classifier, bar: tqdm, settings: dict, seeds:
     cuda, mixed = device.type == "cuda", settings["mixed"]
     mixed = cuda and torch.cuda.is_bf16_supported() if mixed is None else mixed
     model.train()
+    if settings.get("frozen_norms"):
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+                layer.eval()
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
     with torch.random.fork_rng(devices=[device] if cuda else []), exact:
         torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
@@ -234,10 +238,16 @@ def _train(model, optimiser, base: Classifier, bar: tqdm, settings: dict, seeds:
 
 
 def _accuracy(model, base: Classifier, batches) -> float:
+    labels = []
+    answers = _answers(model, base, (labels.append(y) or x for x, y in batches))
+    return float((answers == np.concatenate(labels)).mean())
+
+
+def _answers(model, base: Classifier, batches) -> np.ndarray:
+    """Winning class of every picture, int64 (N,); batches: uint8 (B, H, W, 3) each."""
     model.eval()
     with torch.inference_mode():
-        right = [model(classifier.normalise(base, x)).argmax(1).cpu().numpy() == y for x, y in batches]
-    return float(np.concatenate(right).mean())
+        return np.concatenate([model(classifier.normalise(base, x)).argmax(1).cpu().numpy() for x in batches])
 
 
 def _restore(path: Path, model, optimiser, history: dict) -> None:

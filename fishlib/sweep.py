@@ -1,22 +1,27 @@
-"""The sweep of figure 3: K-shot heads for every pre-training, variant, K and draw (2-stage TL, paper 4.3.3)."""
+"""The sweep of figure 3: 2-stage TL for every pre-training, variant, K and draw (paper 4.3.3)."""
 
+import functools
 import json
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fishlib import cache, checkpoints, dataset, features
-from fishlib.composite import BASIC
+from fishlib import cache, checkpoints, dataset, evaluation, features
+from fishlib.composite import BASIC, ORIGINAL
 from fishlib.errors import NotRun
 from fishlib.study import Study, keep_notes, stage
 
 COLUMNS = ["pretraining", "variant", "k", "trial", "n_test", "n_correct", "micro_f1"]
+PAIRED = ["pretraining", "variant", "k", "n", "mean", "lo", "hi"]
 
 
-def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """One row a draw (percent), and notes. Also writes tables/figure3.csv and draws.json (the drawn ids).
+def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """(one row a draw in percent; each variant minus the original in points; notes).
 
+    Also writes tables/figure3.csv, tables/figure3_paired.csv (evaluation.two_way_interval a pre-training,
+    variant and K) and draws.json (the drawn ids). The profile's transfer.tune says what learns: "head", the
+    paper's new last layer on features computed once, or "all", the whole network (see transfer.tune_all).
     A species with too few photos for the largest K is left out of the whole figure, and named: every K is
     then measured on the same species.
     """
@@ -29,22 +34,33 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     }
     _write_draws(study, draws)
     variants = [BASIC[name] for name in study.profile.transfer.variants]
-    frames = []
-    for label, source in study.pretrainings.items():
-        if not shots:
-            break
+    rows, paired = [], []
+    for label, source in study.pretrainings.items() if shots else ():
         try:
-            values = features.compute(study, photos, found, variants, source)
+            for variant, k, right in _learn(study, photos, found, variants, draws, source, label):
+                rows += [
+                    {"pretraining": label, "variant": variant, "k": k, "trial": t, "n_test": n, "n_correct": c}
+                    for t, (n, c) in enumerate(zip((~np.isnan(right)).sum(1), np.nansum(right, 1), strict=True))
+                ]
+                paired.append((label, variant, k, right))
         except NotRun as error:
             notes.append(f"Pre-training {label} did not run: {error}")
             continue
         notes += checkpoints.trained_on(source, photos)
-        with stage(study, f"heads-{label}") as record:
-            frames.append(_train(study, photos, draws, values, record).assign(pretraining=label))
-    frame = pd.concat(frames)[COLUMNS] if frames else pd.DataFrame(columns=COLUMNS)
+    frame = pd.DataFrame(rows, columns=COLUMNS[:-1]).astype({"n_correct": int})
+    frame["micro_f1"] = 100 * frame.n_correct / frame.n_test
+    differences = _differences(paired)
     dataset.write_frame(frame, study.out / "tables" / "figure3.csv")
+    dataset.write_frame(differences, study.out / "tables" / "figure3_paired.csv")
     keep_notes(study, "sweep", notes)
-    return frame, notes
+    return frame, differences, notes
+
+
+def facts(study: Study) -> dict:
+    """What the captions of figure 3 say of the run."""
+    settings = study.profile.transfer
+    what = f"whole network, {settings.whole.epochs} epochs" if settings.tune == "all" else "only the new last layer"
+    return study.facts() | {"classifier": f"{study.profile.backbone}, trained: {what}"}
 
 
 def usable(photos: pd.DataFrame, shots: list[int]) -> tuple[pd.DataFrame, list[int], list[str]]:
@@ -67,59 +83,87 @@ def usable(photos: pd.DataFrame, shots: list[int]) -> tuple[pd.DataFrame, list[i
     return photos[~photos.species.isin(small.index)].reset_index(drop=True), kept, notes
 
 
-def _train(study: Study, photos: pd.DataFrame, draws: dict, values: dict, record: dict) -> pd.DataFrame:
-    """All draws of one pre-training; the counts of right answers are cached under features and draws."""
-    species = sorted(photos.species.unique())
+def _differences(results: list[tuple]) -> pd.DataFrame:
+    """PAIRED of (pretraining, variant, k, right (R, N)): every variant against the original of the same draws."""
+    original = {(label, k): right for label, variant, k, right in results if variant == ORIGINAL.name}
+    rows = [
+        {"pretraining": label, "variant": variant, "k": k} | evaluation.two_way_interval(right - original[label, k])
+        for label, variant, k, right in results
+        if variant != ORIGINAL.name and (label, k) in original
+    ]
+    return pd.DataFrame(rows, columns=PAIRED)
+
+
+def _learn(study: Study, photos, found, variants, draws: dict, source: str, label: str):
+    """Yield (variant, k, right): float (R, N), 1 where a draw's network named the photo, NaN where it drew it.
+
+    Answers are cached: of all draws of a K together (heads), or draw by draw (the whole network).
+    """
+    whole, species = study.profile.transfer.tune == "all", sorted(photos.species.unique())
     labels = np.array([species.index(s) for s in photos.species])
     place = {photo_id: i for i, photo_id in enumerate(photos.photo_id)}
-    rows = []
-    for variant, x in tqdm(values.items(), desc="heads", leave=False):
-        for k in sorted({k for k, _ in draws}):
-            trials = [t for kk, t in draws if kk == k]
-            index = np.array([[place[i] for i in draws[k, t]] for t in trials])
-            correct = _correct(study, x, labels, index, len(species), [(k, t) for t in trials], record)
-            n = len(photos) - index.shape[1]
-            rows += [
-                {
-                    "variant": variant,
-                    "k": k,
-                    "trial": t,
-                    "n_test": n,
-                    "n_correct": int(c),
-                    "micro_f1": 100 * c / n,
-                }
-                for t, c in zip(trials, correct, strict=True)
-            ]
-    return pd.DataFrame(rows)
+    rows = {name: [place[photo_id] for photo_id in ids] for name, ids in draws.items()}
+    if whole:
+        inputs = ((v.name, features.pictures(study, photos, found, v)) for v in variants)
+    else:
+        inputs = features.compute(study, photos, found, variants, source).items()
+    train, made_of = (_whole if whole else _heads)(study, labels, len(species), source)
+    made_of |= {"seed": study.profile.seed, "labels": labels.tolist()}
+
+    def answers(x: np.ndarray, content: str, names: list) -> np.ndarray:
+        drawn = np.array([rows[name] for name in names])
+        key = cache.key(x=content, index=drawn.tolist(), names=names, **made_of)
+        path = cache.entry(study.cache, "heads", key)
+        kept = cache.load(path)
+        record["computed" if kept is None else "reused"] += len(names)
+        if kept is None:
+            seeds = [int(np.random.SeedSequence([study.profile.seed, *n]).generate_state(1)[0]) for n in names]
+            kept = {"answers": train(x, drawn, seeds)}
+            cache.save(path, **kept)
+        bar.update(len(names))
+        return kept["answers"]
+
+    n = len(variants) * len(draws)
+    with stage(study, f"heads-{label}") as record, tqdm(total=n, desc=f"heads-{label}", leave=False) as bar:
+        for variant, x in inputs:
+            content = cache.array_hash(x)
+            for k in sorted({k for k, _ in draws}):
+                names = [name for name in draws if name[0] == k]
+                groups = [[name] for name in names] if whole else [names]
+                named = np.concatenate([answers(x, content, group) for group in groups])  # (R, N)
+                right = (named == labels).astype(float)
+                right[np.arange(len(names))[:, None], [rows[name] for name in names]] = np.nan
+                yield variant, k, right
 
 
-def _correct(study, x, labels, index, n_classes, names, record) -> np.ndarray:
-    """Right answers of each draw on the photos it did not draw, int (R,)."""
+def _heads(study: Study, labels: np.ndarray, n_classes: int, source: str):
+    """(function (features (N, D), drawn rows (R, n), seeds) -> answers (R, N), what they are made of)."""
     settings = study.profile.transfer
-    key = cache.key(
-        x=cache.array_hash(x),
-        labels=labels.tolist(),
-        index=index.tolist(),
-        epochs=settings.epochs,
-        lr=settings.learning_rate,
-        seed=study.profile.seed,
-        names=names,
-    )
-    path = cache.entry(study.cache, "heads", key)
-    if kept := cache.load(path):
-        record["reused"] += len(index)
-        return kept["correct"]
-    from fishlib import transfer  # imports torch, which a cached run never needs
 
-    seeds = [int(np.random.SeedSequence([study.profile.seed, *name]).generate_state(1)[0]) for name in names]
-    weights, bias = transfer.train_heads(
-        x, labels, index, n_classes, settings.epochs, settings.learning_rate, seeds, study.device
-    )
-    right = np.asarray(transfer.predict_heads(x, weights, bias)) == labels
-    right[np.arange(len(index))[:, None], index] = False
-    cache.save(path, correct=right.sum(axis=1))
-    record["computed"] += len(index)
-    return right.sum(axis=1)
+    def train(x, drawn, seeds):
+        from fishlib import transfer  # imports torch, which a cached run never needs
+
+        options = settings.epochs, settings.learning_rate, seeds, study.device
+        return transfer.predict_heads(x, *transfer.train_heads(x, labels, drawn, n_classes, *options))
+
+    code = cache.code_version("fishlib.transfer")
+    return train, {"epochs": settings.epochs, "lr": settings.learning_rate, "code": code}
+
+
+def _whole(study: Study, labels: np.ndarray, n_classes: int, source: str):
+    """The same for the whole network: x is the pictures, uint8 (N, H, W, 3), and one draw comes at a time."""
+    settings, profile = study.profile.transfer.whole, study.profile
+    options = {"epochs": settings.epochs, "lr": settings.learning_rate, "batch": settings.batch}
+    network = functools.cache(lambda load: load(source, profile.backbone, study.device, profile.seed))
+
+    def train(x, drawn, seeds):
+        from fishlib import classifier, transfer
+
+        base, [seed] = network(classifier.load), seeds
+        return transfer.tune_all(base, x, labels, drawn[0], n_classes, seed, **options)[None]
+
+    code = cache.code_version("fishlib.transfer", "fishlib.pretrain", "fishlib.classifier")
+    return train, options | {"code": code, "network": checkpoints.identity(source, profile.backbone, profile.seed)}
 
 
 def _write_draws(study: Study, draws: dict) -> None:

@@ -70,23 +70,31 @@ def test_mcnemar_wants_the_same_photos(b):
         ev.mcnemar([1, 0] if b else [], b)
 
 
-def test_paired_interval_of_known_differences():
-    result = ev.paired_interval([50, 60, 70], [51, 62, 73], seed=3)
-    half = 4.302652729911275 / math.sqrt(3)  # t(0.975, 2) times the standard error
-    assert [result[k] for k in ("n", "mean", "sd")] == [3, 2, 1]
-    assert (result["lo"], result["hi"]) == pytest.approx((2 - half, 2 + half))
-    assert 1 <= result["boot_lo"] <= 2 <= result["boot_hi"] <= 3
-    assert result == ev.paired_interval([50, 60, 70], [51, 62, 73], seed=3)
+def test_the_interval_of_draws_adds_the_luck_of_the_photos():
+    differences = np.array([[1, 0, 1, np.nan], [0, 0, np.nan, 1], [1, -1, 1, 1]], float)
+    draws, photos = np.array([200, 100, 200]) / 3, np.array([200 / 3, -100 / 3, 100, 100])
+    draws[2] = 50
+    found = ev.two_way_interval(differences)
+    error = math.sqrt(draws.var(ddof=1) / 3 + photos.var(ddof=1) / 4)
+    assert found["n"] == 3 and found["mean"] == pytest.approx(draws.mean())
+    assert found["hi"] - found["mean"] == pytest.approx(4.302652729911275 * error)  # t(0.975, 2)
+    assert found["hi"] - found["mean"] == pytest.approx(found["mean"] - found["lo"])
 
 
-def test_one_draw_has_no_interval():
-    result = ev.paired_interval([50], [53])
-    assert result["mean"] == 3 and math.isnan(result["lo"]) and math.isnan(result["boot_hi"])
+def test_one_draw_or_one_photo_has_no_interval_and_an_always_drawn_photo_no_say():
+    found = ev.two_way_interval(np.array([[1.0, 0, np.nan]]))
+    assert found["mean"] == 50 and math.isnan(found["lo"]) and math.isnan(found["hi"])
+    assert math.isnan(ev.two_way_interval(np.array([[1.0, np.nan], [1, np.nan]]))["hi"])
 
 
-def test_paired_interval_wants_the_same_draws():
-    with pytest.raises(ValueError, match="same draws"):
-        ev.paired_interval([1, 2], [1, 2, 3])
+def test_the_interval_covers_nothing_about_as_often_as_it_says():
+    """Draws that share photos with effects of their own: the true difference is 0."""
+    random, covered = np.random.default_rng(0), []
+    for _ in range(200):
+        photo, draw = random.normal(0, 0.3, 80), random.normal(0, 0.05, (10, 1))
+        found = ev.two_way_interval(np.clip(np.rint(photo + draw + random.normal(0, 0.4, (10, 80))), -1, 1))
+        covered.append(found["lo"] <= 0 <= found["hi"])
+    assert np.mean(covered) >= 0.93
 
 
 PREDICTIONS = pd.DataFrame(
@@ -181,12 +189,3 @@ def test_every_variant_is_compared_with_the_originals_by_photo():
         "p_value": 1,
     }
     assert ev.against_original(frame).to_dict("records") == [expected]
-
-
-def test_mask_minus_original_pairs_the_draws():
-    values = {"original": (50, 60), "mask": (53, 65)}
-    rows = [("imagenet", v, 3, t, x) for v, pair in values.items() for t, x in enumerate(pair)]
-    frame = pd.DataFrame(rows, columns=["pretraining", "variant", "k", "trial", "micro_f1"])
-    [row] = ev.mask_minus_original(frame.sample(frac=1, random_state=1)).to_dict("records")
-    assert (row["pretraining"], row["k"], row["n"], row["mean"]) == ("imagenet", 3, 2, 4)
-    assert row["lo"] < 3 and row["hi"] > 5

@@ -139,8 +139,13 @@ def test_a_figure_leaves_out_and_names_what_is_too_small(ready):
 
 def test_the_sweep_has_every_draw_and_keeps_the_drawn_ids(ready, monkeypatch):
     tiny, manifest, found = ready
-    frame, notes = sweep.run(tiny, manifest, found)
-    assert len(frame) == 1 * 2 * 2 * 2 and notes == []  # one pre-training, two variants, K = 1 and 2, two draws
+    frame, differences, notes = sweep.run(tiny, manifest, found)
+    assert len(frame) == 1 * 4 * 2 * 2 and notes == []  # one pre-training, four variants, K = 1 and 2, two draws
+    wide = frame.pivot(index=["k", "trial"], columns="variant", values="micro_f1")
+    for row in differences.itertuples():
+        assert row.mean == pytest.approx((wide[row.variant] - wide["original"])[row.k].mean())
+        assert row.lo <= row.mean <= row.hi and row.n == 2
+    assert len(differences) == 1 * 3 * 2
     assert (frame.n_test == 21 - 3 * frame.k).all()
     assert (frame.micro_f1 == 100 * frame.n_correct / frame.n_test).all()
     draws = json.loads((tiny.out / "draws.json").read_text(encoding="utf-8"))
@@ -149,7 +154,7 @@ def test_the_sweep_has_every_draw_and_keeps_the_drawn_ids(ready, monkeypatch):
     from fishlib import transfer
 
     monkeypatch.setattr(transfer, "train_heads", lambda *a, **k: pytest.fail("heads were trained again"))
-    sweep.run(tiny, manifest, found)
+    assert sweep.run(tiny, manifest, found)[1].equals(differences)
     assert (tiny.out / "tables" / "figure3.csv").read_bytes() == table
 
 

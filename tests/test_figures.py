@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
-from matplotlib.colors import to_hex
 
 from fishlib import figures, tables
 
@@ -22,17 +21,6 @@ def strict():
     assert plt.get_fignums() == []
 
 
-def transfer(pretrainings=("none", "imagenet", "specimen"), variants=("original", "mask"), trials=2):
-    rows = [
-        (p, v, k, t, 10.0 * i + 5 * k + t + (v == "mask"))
-        for i, p in enumerate(pretrainings)
-        for v in variants
-        for k in (1, 3)
-        for t in range(trials)
-    ]
-    return pd.DataFrame(rows, columns=["pretraining", "variant", "k", "trial", "micro_f1"])
-
-
 def predictions():
     rows = [("Thunnus_albacares", "Thunnus_albacares"), ("Thunnus_albacares", NASTY), (NASTY, NASTY)]
     frame = pd.DataFrame(rows, columns=["species", "predicted"])
@@ -42,51 +30,6 @@ def predictions():
 def texts(fig):
     fig.draw_without_rendering()
     return [t.get_text() for t in fig.findobj(mpl.text.Text)]
-
-
-def lines(fig):
-    return {line.get_label(): line for line in fig.axes[0].lines}
-
-
-def test_figure3_has_the_papers_colours_and_line_styles():
-    frame = transfer(variants=("original", "mask", "crop", "crop_mask"))
-    found = lines(figures.figure3(frame, FACTS))
-    assert len(found) == 12
-    for pretraining, colour in {"none": "#d55e00", "imagenet": "#0072b2", "specimen": "#009e73"}.items():
-        for variant, style in {"original": "--", "mask": ":", "crop": "-.", "crop_mask": "-"}.items():
-            line = found[f"{pretraining} {variant}"]
-            assert (to_hex(line.get_color()), line.get_linestyle()) == (colour, style)
-
-
-def test_figure3_shows_means_and_a_band_of_one_sd():
-    fig = figures.figure3(transfer(("imagenet",), ("original",), trials=3))
-    [line] = fig.axes[0].lines
-    assert line.get_xydata().tolist() == [[1, 6], [3, 16]]
-    [band] = fig.axes[0].collections
-    assert band.get_datalim(fig.axes[0].transData).intervaly.tolist() == [5, 17]
-    assert fig.axes[0].get_xlabel().startswith("K") and "%" in fig.axes[0].get_ylabel()
-
-
-def test_figure3_names_drawn_fish_masks_and_draws():
-    said = texts(figures.figure3(transfer(), FACTS))
-    assert any("DRAWN" in t and "masks: GrabCut" in t and "2 draws" in t for t in said)
-    assert {"None", "ImageNet", "Specimens (drawn)", "Original", "Mask"} <= {*said}
-    assert not any("DRAWN" in t for t in texts(figures.figure3(transfer(), {"drawn": False})))
-
-
-def test_figure3_takes_an_unknown_pretraining_one_draw_and_a_missing_combination():
-    frame = transfer(("kelp", "none"), trials=1)
-    frame = frame[~((frame["pretraining"] == "kelp") & (frame["variant"] == "mask"))]
-    found = lines(figures.figure3(frame))
-    assert found["none mask"].get_color() != found["kelp original"].get_color()
-    assert len(found["kelp original"].get_xdata()) == 2
-
-
-def test_paired_shows_each_draws_difference_and_zero():
-    fig = figures.paired(transfer(trials=4), FACTS)
-    dots = [line for line in fig.axes[0].lines if line.get_alpha() == 0.35]
-    assert [d.get_ydata().tolist() for d in dots] == [[1.0] * 8] * 3
-    assert any(list(line.get_ydata()) == [0, 0] for line in fig.axes[0].lines)
 
 
 def test_confusion_writes_counts_and_untrusted_names_as_text():
@@ -165,9 +108,10 @@ def test_pipeline_shows_every_step():
 
 
 def test_saved_bytes_are_the_same_twice(tmp_path):
+    manifest = pd.DataFrame({"species": ["キハダ", NASTY], "status": "ok"})
     for folder in ("one", "two"):
-        paths = figures.save(figures.figure3(transfer(), FACTS), tmp_path / folder / "figure3")
-        assert [p.name for p in paths] == ["figure3.svg", "figure3.png"]
-    for name in ("figure3.svg", "figure3.png"):
+        paths = figures.save(figures.counts(manifest, FACTS), tmp_path / folder / "counts")
+        assert [p.name for p in paths] == ["counts.svg", "counts.png"]
+    for name in ("counts.svg", "counts.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert len([*(tmp_path / "one").iterdir()]) == 2

@@ -19,10 +19,15 @@ def tables(out):
 
 def test_every_table_and_figure_is_there(done):
     out, _ = done
-    wanted = {f"table{n}.{kind}" for n in (1, 2, 3, 4) for kind in ("csv", "md", "tex", "html")} | {"figure3.csv"}
+    wanted = {f"table{n}.{kind}" for n in (1, 2, 3, 4) for kind in ("csv", "md", "tex", "html")} | {
+        "figure3.csv",
+        "figure3_paired.csv",
+    }
     assert set(tables(out)) == wanted
     assert {p.name for p in (out / "figures").glob("*.png")} >= {
         "figure3.png",
+        "figure3_inputs.png",
+        "paired.png",
         "pipeline.png",
         "confusion.png",
     }

@@ -31,12 +31,20 @@ class Composite(Section):
     dilations: list[int]
 
 
+class Whole(Section):
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    batch: int = Field(ge=2)
+
+
 class Transfer(Section):
     shots: list[int] = Field(min_length=1)
     trials: int = Field(ge=1, le=1000)
     epochs: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     variants: list[Literal["original", "crop", "mask", "crop_mask"]]
+    tune: Literal["head", "all"]
+    whole: Whole
 
 
 class Profile(Section):

@@ -98,9 +98,7 @@ def weights_list() -> None:
 
 
 @weights_app.command("verify")
-def weights_verify(
-    name: Annotated[str | None, typer.Argument(help="One of the list; all without.")] = None,
-) -> None:
+def weights_verify(name: Annotated[str | None, typer.Argument(help="One of the list; all without.")] = None) -> None:
     """Hash every file that is here; exit code 1 when one is wrong."""
     if "wrong" in _say_weights("verify", name):
         raise typer.Exit(1)

@@ -10,17 +10,7 @@ from fishlib.composite import BASIC, ORIGINAL, variants_of_tables
 from fishlib.errors import UserError
 from fishlib.study import Study, keep_notes
 
-COLUMNS = [
-    "photo_id",
-    "species",
-    "variant",
-    "status",
-    "predicted",
-    "confidence",
-    "top5",
-    "correct",
-    "counted",
-]
+COLUMNS = ["photo_id", "species", "variant", "status", "predicted", "confidence", "top5", "correct", "counted"]
 
 
 def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -40,20 +30,10 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
         chances = _softmax(logits[variant.name])
         order = np.argsort(-chances, axis=1, kind="stable")[:, :5]
         for photo, p, best in zip(evaluated.itertuples(), chances, order, strict=True):
-            top5 = [[species[i], round(float(p[i]), 4)] for i in best]
-            rows.append(
-                {
-                    "photo_id": photo.photo_id,
-                    "species": photo.species,
-                    "variant": variant.name,
-                    "status": status[photo.photo_id],
-                    "predicted": species[best[0]],
-                    "confidence": top5[0][1],
-                    "top5": json.dumps(top5, ensure_ascii=False),
-                    "correct": int(species[best[0]] == photo.species),
-                    "counted": 1,
-                }
-            )
+            top5, named = [[species[i], round(float(p[i]), 4)] for i in best], species[best[0]]
+            right, listed = int(named == photo.species), json.dumps(top5, ensure_ascii=False)
+            line = (photo.photo_id, photo.species, variant.name, status[photo.photo_id], named, top5[0][1])
+            rows.append((*line, listed, right, 1))
     frame = pd.DataFrame(rows, columns=COLUMNS)
     dataset.write_frame(frame, study.out / "predictions.csv")
     keep_notes(study, "inference", notes)
@@ -105,13 +85,7 @@ def _half_split(study, photos, found, wanted):
     train = np.flatnonzero(rest.photo_id.isin(set(train_ids)).to_numpy())
     labels = np.array([species.index(s) for s in rest.species])
     weights, bias = transfer.train_heads(
-        every[ORIGINAL.name],
-        labels,
-        train[None],
-        len(species),
-        settings.epochs,
-        settings.learning_rate,
-        [seed],
+        every[ORIGINAL.name], labels, train[None], len(species), settings.epochs, settings.learning_rate, [seed]
     )
     logits = {name: x @ np.asarray(weights[0]).T + np.asarray(bias[0]) for name, x in values.items()}
     notes = [

@@ -255,15 +255,7 @@ def _restore(path: Path, model, optimiser, history: dict) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         kept = json.loads(state["history"])
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
         raise UserError(f"{path} is no state of a training; delete it to start anew.") from error
     if kept["fingerprint"] != history["fingerprint"]:
         raise UserError(f"{path} is from other photos or settings; delete it or choose another --out.")

@@ -31,10 +31,7 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
     photos = manifest[manifest.status == "ok"]
     block = study.profile.block
     found = {}
-    with (
-        stage(study, f"segments-{method}") as record,
-        tqdm(total=len(photos), desc=method, leave=False) as bar,
-    ):
+    with stage(study, f"segments-{method}") as record, tqdm(total=len(photos), desc=method, leave=False) as bar:
         for start in range(0, len(photos), block):
             rows = photos.iloc[start : start + block]
             for row, path in _entries(study, segmenter, rows, record):
@@ -165,12 +162,7 @@ def _keep(path: Path, found: Segmentation, size: tuple[int, int], row, seconds: 
     scale = np.array([width / size[1], height / size[0]] * 2, np.float32)
     box = np.empty(0, np.float32) if found.box is None else np.asarray(found.box, np.float32) * scale
     mask = np.zeros((0, 0), bool) if found.mask is None else masks.resize_mask(found.mask, (height, width))
-    facts = {
-        "status": found.status,
-        "reason": found.reason,
-        "score": float(found.score),
-        "detail": found.detail,
-    }
+    facts = {"status": found.status, "reason": found.reason, "score": float(found.score), "detail": found.detail}
     facts |= {"seconds": seconds, "shape": mask.shape}
     cache.save(path, packed=np.packbits(mask), box=box, facts=np.array(json.dumps(facts)))
 

@@ -56,10 +56,7 @@ def train_heads(
 def predict_heads(features: np.ndarray, weight: np.ndarray, bias: np.ndarray, chunk: int = 4096) -> np.ndarray:
     """Winning class of each head and photo, int64 (R, N): features (N, D), weight (R, C, D), bias (R, C)."""
     heads, classes, dim = weight.shape
-    flat, offset = (
-        torch.from_numpy(weight).view(-1, dim),
-        torch.from_numpy(bias).view(-1),
-    )  # (R * C, D), (R * C,)
+    flat, offset = (torch.from_numpy(weight).view(-1, dim), torch.from_numpy(bias).view(-1))  # (R * C, D), (R * C,)
     found = np.empty((heads, len(features)), np.int64)
     for start in range(0, len(features), chunk):
         x = torch.from_numpy(np.ascontiguousarray(features[start : start + chunk], np.float32))

@@ -14,20 +14,8 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from fishlib import (
-    cache,
-    cases,
-    composite,
-    dataset,
-    evaluation,
-    features,
-    inference,
-    masks,
-    segmenters,
-    segments,
-    species,
-    tables,
-)
+from fishlib import cache, cases, composite, dataset, evaluation, features, inference
+from fishlib import masks, segmenters, segments, species, tables
 from fishlib.composite import BASIC, CROP_MASK, ORIGINAL
 from fishlib.errors import UserError
 from fishlib.study import Study

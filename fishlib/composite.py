@@ -53,9 +53,8 @@ def variants_of_tables(backgrounds: list[str], dilations: list[int]) -> list[Var
 
 def fill(image: np.ndarray, mask: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
     """I' = M * I + (1 - M) * B. image: uint8 (H, W, 3); mask: bool (H, W); uint8 (H, W, 3) of the same size."""
-    filled = np.empty(image.shape, np.uint8)
-    filled[:] = background
-    return cv2.copyTo(image, mask.view(np.uint8), filled)  # three times as fast as np.where
+    filled = np.full(image.shape, background, np.uint8)
+    return cv2.copyTo(image, mask.view(np.uint8), filled)  # twice as fast as np.where
 
 
 def crop_window(box: np.ndarray, height: int, width: int, margin: float = 0.0) -> tuple[int, int, int, int]:

@@ -10,6 +10,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,12 +30,12 @@ def compute(
     found: pd.DataFrame,
     variants: list[Variant],
     source: str,
-    workers: int | None = None,
+    workers: int = WORKERS,
 ) -> dict[str, np.ndarray]:
     """Features of every photo in every variant: variant name -> float32 (N, D), rows in the order of `photos`.
 
     photos: rows of the manifest; found: the masks to use, a segments frame of `study.method` with a row for
-    each; source: "none", "imagenet" or a checkpoint (see classifier.load); workers: WORKERS where not given.
+    each; source: "none", "imagenet" or a checkpoint (see classifier.load).
     The network is only loaded when something is absent. A photo is decoded and its mask read once, however
     many variants are wanted. Beside the answer, memory holds a block a worker, however many photos there are.
     """
@@ -42,7 +43,7 @@ def compute(
     parts = study.profile.composite.model_dump(exclude={"backgrounds", "dilations"})
     parts |= {"side": study.profile.working_side, "code": cache.code_version(*(f"fishlib.{m}" for m in CODE))}
     parts["network"] = checkpoints.identity(source, study.profile.backbone, study.profile.seed)
-    name = f"features-{'checkpoint' if source == study.classifier else source}"
+    name = f"features-{Path(source).stem}"
     stopped, answer = threading.Event(), {}
 
     def block(start: int) -> int:
@@ -66,12 +67,11 @@ def compute(
 
     n = len(photos) * len(variants)
     with stage(study, name) as record, tqdm(total=n, desc=name, leave=False) as bar:
-        with _network(study, source) as network, ThreadPoolExecutor(workers or WORKERS) as pool:
+        with _network(study, source) as network, ThreadPoolExecutor(workers) as pool:
             try:
                 record["computed"] = sum(pool.map(block, range(0, len(photos), study.profile.block)))
-            except BaseException:
-                stopped.set()  # what runs ends after its variant; its finished ones are kept
-                raise
+            finally:
+                stopped.set()  # an interrupted block ends after its variant; its finished ones are kept
         record["reused"] = n - record["computed"]
     return {v.name: answer[v.name] for v in variants}
 
@@ -83,13 +83,10 @@ def picture(study: Study, photo, found, variants: list[Variant]) -> dict[Variant
     image = dataset.working(original, study.profile.working_side)
     mask = segments.read_mask(study, study.method, found) if any(v.mask for v in variants) else None
     box = segments.box(found)
-    if mask is not None:
-        mask = masks.resize_mask(mask, image.shape[:2])
-    if box is not None:
-        box = box * (image.shape[1] / original.shape[1])
-    return {
-        v: composite.compose(image, mask, box, v, settings.size, settings.fit, settings.crop_margin) for v in variants
-    }
+    mask = None if mask is None else masks.resize_mask(mask, image.shape[:2])
+    box = None if box is None else box * (image.shape[1] / original.shape[1])
+    options = settings.size, settings.fit, settings.crop_margin
+    return {v: composite.compose(image, mask, box, v, *options) for v in variants}
 
 
 def pictures(study: Study, photos: pd.DataFrame, found: pd.DataFrame, variant: Variant) -> np.ndarray:

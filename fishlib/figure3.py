@@ -29,8 +29,8 @@ def _curve(ax, rows: pd.DataFrame, variant: str, colour: str, label: str) -> Non
     """Mean micro-F1 over the draws against K, band = 1 SD."""
     by_k = rows[rows["variant"] == variant].groupby("k")["micro_f1"]
     mean, sd = by_k.mean(), by_k.std().fillna(0)
-    style, marker = LINES[variant]
-    ax.plot(mean.index, mean, color=colour, label=label, linestyle=style, marker=marker, markersize=5, lw=1.8)
+    look = dict(zip(("linestyle", "marker"), LINES[variant], strict=True)) | {"markersize": 5, "lw": 1.8}
+    ax.plot(mean.index, mean, color=colour, label=label, **look)
     ax.fill_between(mean.index, mean - sd, mean + sd, color=colour, alpha=0.12, lw=0)
 
 
@@ -45,18 +45,19 @@ def _k_axis(axes, frame: pd.DataFrame, label: str) -> None:
 def lines(transfer_frame: pd.DataFrame, facts: dict | None = None) -> Figure:
     """Mean micro-F1 over the draws against K, band = 1 SD: the lines of the paper's figure 3.
 
-    Colour = pre-training, dashed = original, dotted = Mask; without either of them, what there is."""
+    Colour = pre-training, dashed = original, dotted = Mask; where a run has neither, what it has.
+    """
     draws, known = transfer_frame["trial"].nunique(), _pretrainings(transfer_frame)
     there = [v for v in LINES if v in {*transfer_frame["variant"]}]
     fig, ax = _subplots(f"Figure 3. K-shot transfer, mean of {draws} draws (band: ±1 SD)", facts, 8, 4.8)
     handles = [Line2D([], [], color=colour, lw=3, label=label) for label, colour in known.values()]
     handles = [Line2D([], [], ls="", label="pre-training"), *handles, Line2D([], [], ls="", label="\ninput")]
     for variant in [v for v in there if v in ("original", "mask")] or there:
-        look = dict(zip(("linestyle", "marker"), LINES[variant], strict=True)) | {"markersize": 5, "lw": 1.8}
-        handles.append(Line2D([], [], color=BLACK, label=composite.LABELS[variant], **look))
+        style, marker = LINES[variant]
+        handles.append(Line2D([], [], color=BLACK, ls=style, marker=marker, ms=5, label=composite.LABELS[variant]))
         for name, (_, colour) in known.items():
-            rows = transfer_frame[transfer_frame["pretraining"] == name]
-            _curve(ax, rows, variant, colour, f"{name} {variant}")
+            mine = transfer_frame["pretraining"] == name
+            _curve(ax, transfer_frame[mine], variant, colour, f"{name} {variant}")
     _k_axis([ax], transfer_frame, "mean micro-F1 (%)")
     ax.legend(handles=handles, handlelength=3.2, **BESIDE)
     return fig

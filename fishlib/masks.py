@@ -59,12 +59,6 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return np.count_nonzero(a & b) / union if (union := np.count_nonzero(a | b)) else float("nan")
 
 
-def precision_recall(mask: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """(share of the mask that is fish, share of the fish that is masked); NaN where there is none."""
-    hit = (mask & truth).sum()
-    return tuple(float(hit / n) if n else float("nan") for n in (mask.sum(), truth.sum()))
-
-
 def largest_piece(mask: np.ndarray) -> np.ndarray:
     """The largest 8-connected piece; an empty mask stays empty."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)

@@ -213,10 +213,9 @@ def _train(model, optimiser, base: Classifier, bar: tqdm, settings: dict, seeds:
     cuda, mixed = device.type == "cuda", settings["mixed"]
     mixed = cuda and torch.cuda.is_bf16_supported() if mixed is None else mixed
     model.train()
-    if settings.get("frozen_norms"):
-        for layer in model.modules():
-            if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
-                layer.eval()
+    norms = torch.nn.modules.batchnorm._BatchNorm if settings.get("frozen_norms") else ()
+    for layer in filter(lambda layer: isinstance(layer, norms), model.modules()):
+        layer.eval()
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
     with torch.random.fork_rng(devices=[device] if cuda else []), exact:
         torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))

@@ -69,23 +69,14 @@ def execute(source: Path, target: Path, parameters: dict) -> None:
         raise UserError(f"A parameter of {source.name} is no plain JSON value: {error}.") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(
-            str(source),
-            str(target),
-            parameters=parameters,
-            cwd=str(source.parent),
-            kernel_name="python3",
-            progress_bar={"leave": False, "desc": source.stem},
-            log_output=False,
-            store_widget_state=False,  # a widget needs its kernel; its static twin is in the notebook
-            extra_arguments=["--log-level=ERROR"],  # a kernel on this machine alone warns of its plain TCP
-        )
+        bar = {"leave": False, "desc": source.stem}
+        options = {"cwd": str(source.parent), "kernel_name": "python3", "progress_bar": bar, "log_output": False}
+        options["store_widget_state"] = False  # a widget needs its kernel; its static twin is in the notebook
+        options["extra_arguments"] = ["--log-level=ERROR"]  # a kernel on this machine alone warns of its plain TCP
+        papermill.execute_notebook(str(source), str(target), parameters=parameters, **options)
     except PapermillExecutionError as error:
-        said = (
-            error.evalue
-            if error.ename in ("UserError", "UnreadablePhoto", "NotRun")
-            else f"{error.ename}: {error.evalue}"
-        )
+        own = error.ename in ("UserError", "UnreadablePhoto", "NotRun")
+        said = error.evalue if own else f"{error.ename}: {error.evalue}"
         raise UserError(f"{source.name} stopped: {said} (the notebook so far: {target})") from error
 
 
@@ -93,9 +84,10 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
     """run.json: how to repeat the run, on what it ran and how long each stage took."""
     stages = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted((study.out / "stages").glob("*.json"))}
     draws = study.out / "draws.json"
+    options = " ".join(f"--{k} {v}" for k, v in parameters.items() if v not in (None, False))
+    hardware = {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()}
     return {
-        "command": "fishlib reproduce "
-        + " ".join(f"--{k} {v}" for k, v in parameters.items() if v not in (None, False)),
+        "command": f"fishlib reproduce {options}",
         "parameters": parameters,
         "profile": study.profile.model_dump(),
         "seed": study.profile.seed,
@@ -103,12 +95,7 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
         "classifier": study.classifier,
         "named_by": inference.judge(study),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "hardware": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cpus": os.cpu_count(),
-            "device": study.device,
-        },
+        "hardware": hardware | {"device": study.device},
         "checkpoints": _checkpoints(study),
         "seconds": {"notebooks": seconds, "stages": stages},
         "draws": json.loads(draws.read_text(encoding="utf-8")) if draws.is_file() else [],

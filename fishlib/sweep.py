@@ -27,29 +27,21 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     """
     photos = manifest[manifest.status == "ok"].reset_index(drop=True)
     photos, shots, notes = usable(photos, study.profile.transfer.shots)
-    draws = {
-        (k, t): dataset.draw_shots(photos, k, t, study.profile.seed)
-        for k in shots
-        for t in range(study.profile.transfer.trials)
-    }
+    seed, trials = study.profile.seed, range(study.profile.transfer.trials)
+    draws = {(k, t): dataset.draw_shots(photos, k, t, seed) for k in shots for t in trials}
     _write_draws(study, draws)
     variants = [BASIC[name] for name in study.profile.transfer.variants]
-    rows, paired = [], []
+    results = []
     for label, source in study.pretrainings.items() if shots else ():
         try:
-            for variant, k, right in _learn(study, photos, found, variants, draws, source, label):
-                rows += [
-                    {"pretraining": label, "variant": variant, "k": k, "trial": t, "n_test": n, "n_correct": c}
-                    for t, (n, c) in enumerate(zip((~np.isnan(right)).sum(1), np.nansum(right, 1), strict=True))
-                ]
-                paired.append((label, variant, k, right))
+            results += [(label, *learned) for learned in _learn(study, photos, found, variants, draws, source, label)]
         except NotRun as error:
             notes.append(f"Pre-training {label} did not run: {error}")
             continue
         notes += checkpoints.trained_on(source, photos)
-    frame = pd.DataFrame(rows, columns=COLUMNS[:-1]).astype({"n_correct": int})
+    rows = [(*at, t, np.isfinite(r).sum(), int(np.nansum(r))) for *at, right in results for t, r in enumerate(right)]
+    frame, differences = pd.DataFrame(rows, columns=COLUMNS[:-1]), _differences(results)
     frame["micro_f1"] = 100 * frame.n_correct / frame.n_test
-    differences = _differences(paired)
     dataset.write_frame(frame, study.out / "tables" / "figure3.csv")
     dataset.write_frame(differences, study.out / "tables" / "figure3_paired.csv")
     keep_notes(study, "sweep", notes)
@@ -103,10 +95,8 @@ def _learn(study: Study, photos, found, variants, draws: dict, source: str, labe
     labels = np.array([species.index(s) for s in photos.species])
     place = {photo_id: i for i, photo_id in enumerate(photos.photo_id)}
     rows = {name: [place[photo_id] for photo_id in ids] for name, ids in draws.items()}
-    if whole:
-        inputs = ((v.name, features.pictures(study, photos, found, v)) for v in variants)
-    else:
-        inputs = features.compute(study, photos, found, variants, source).items()
+    inputs = ((v.name, features.pictures(study, photos, found, v)) for v in variants)  # made when they are asked for
+    inputs = inputs if whole else features.compute(study, photos, found, variants, source).items()
     train, made_of = (_whole if whole else _heads)(study, labels, len(species), source)
     made_of |= {"seed": study.profile.seed, "labels": labels.tolist()}
 

@@ -14,10 +14,10 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from fishlib import cache, cases, composite, dataset, evaluation, features, inference
-from fishlib import masks, segmenters, segments, species, tables
+from fishlib import cache, cases, composite, dataset, evaluation, features, masks, segmenters, segments, species, tables
 from fishlib.composite import BASIC, CROP_MASK, ORIGINAL
 from fishlib.errors import UserError
+from fishlib.inference import judge
 from fishlib.study import Study
 
 THUMBNAIL, DETAIL = 240, 480  # px, long side
@@ -232,7 +232,7 @@ def _failure(study: Study, row, read) -> dict:
 
 def publish(study: Study, number: int, table: pd.DataFrame, notes: list[str]) -> str:
     """Write tables/table<number>.csv, .md, .tex and .html; returns the HTML."""
-    facts = study.facts() | {"notes": notes} | ({"classifier": inference.judge(study)} if number > 1 else {})
+    facts = study.facts() | {"notes": notes} | ({"classifier": judge(study)} if number > 1 else {})
     labels = {m.replace("-", "_"): method_label(study, m) for m in segmenters.LABELS}
     table.attrs["headers"] = labels
     caption = tables.caption(number, facts)
@@ -265,5 +265,5 @@ def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, pr
         "mask": segments.read_mask(study, study.method, row),
         "variants": {composite.LABELS[v.name]: picture for v, picture in shown.items() if v != ORIGINAL},
         "top5": json.loads(answers[CROP_MASK.name]),
-        "facts": study.facts() | {"classifier": inference.judge(study)},
+        "facts": study.facts() | {"classifier": judge(study)},
     }

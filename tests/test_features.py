@@ -109,7 +109,7 @@ def test_a_classifier_is_asked_about_the_species_alone_and_its_training_photos_a
 
 
 def test_a_classifier_is_a_colour_of_figure_3_and_its_training_photos_are_named(own):
-    frame, notes = sweep.run(*own)
+    frame, _, notes = sweep.run(*own)
     assert set(frame.pretraining) == {"none", "own"}
     assert [note.split()[0] for note in notes] == ["Warning:"]
 

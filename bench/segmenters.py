@@ -118,7 +118,7 @@ def plain_recipe(boxes: np.ndarray):
 def our_recipe(boxes: np.ndarray, kind: str):
     """What fishlib.segmenters.gdino_sam does, from the photo to the chosen and cleaned mask."""
     from fishlib import adjust
-    from fishlib.segmenters import gdino, sam
+    from fishlib.segmenters import gdino, gdino_sam, sam
 
     model = sams()[kind]
     found = gdino.detect(detectors()[kind], [photo()], "Fish", 0.0)[0]
@@ -127,9 +127,11 @@ def our_recipe(boxes: np.ndarray, kind: str):
     small = sam.uncovered(seen, logits.flatten(0, 1), model.image_encoder.img_size)
     to_small = np.float32([small.shape[2] / PHOTO[1], small.shape[1] / PHOTO[0]] * 2)
     n = len(small)
-    scores = adjust.score(small, ious.flatten().numpy(), boxes.repeat(3, 0) * to_small, np.full(n, 0.5))
+    asked = boxes.repeat(3, 0) * to_small
+    scores = adjust.score(small, ious.flatten().numpy(), asked, asked, np.full(n, 0.5))
     best = int(scores["total"].argmax())
-    adjust.clean(sam.upscale(model, seen, logits.flatten(0, 1)[best : best + 1])[0] > 0, boxes[0], 0.008, 0.02)
+    mask = sam.upscale(model, seen, logits.flatten(0, 1)[best : best + 1])[0] > 0
+    adjust.clean(mask, boxes[0], *(gdino_sam.DEFAULTS[k] for k in gdino_sam.CLEAN))
     return found, (seen, logits, ious)
 
 
@@ -139,7 +141,7 @@ def whole_method():
     from fishlib.segmenters import sam
 
     box = np.float32([[100, 120, 540, 360]])
-    boxes = adjust.perturb(box, PHOTO, JITTERS, 0.05, 0.1, np.random.default_rng(0)).reshape(-1, 4)
+    boxes = adjust.perturb(box, PHOTO, JITTERS, 0.05, 0.3, np.random.default_rng(0)).reshape(-1, 4)
     ways = {"plain": lambda: plain_recipe(boxes)}
     ways |= {kind: lambda k=kind: our_recipe(boxes, k) for kind in ("fp32", "bf16")}
     seconds, answers = fastest(ways, turns=1)

@@ -12,8 +12,10 @@ import numpy as np
 
 from fishlib import masks
 
-# what a candidate is scored by -> its weight; SAM's own estimate and the other candidates count most
-WEIGHTS = {"iou": 1.0, "stability": 0.5, "centre": 0.5, "agreement": 1.0, "share": 0.5, "detector": 0.5}
+# What a candidate is scored by -> its weight. SAM's own estimate leads, and no term may pull towards a part of the
+# fish: SAM answers a box with the whole, a part and a part of that, and a body without fins or tail is steadier and
+# nearer the middle than the whole. So agreement is with what the other boxes found and centre is the box's own.
+WEIGHTS = {"iou": 1.0, "agreement": 0.5, "centre": 0.25, "detector": 0.25, "share": 0.25}
 USUAL_SHARE = 0.25  # a fish, also one that lies diagonally, covers at least this share of its box
 FULL_SHARE = 0.95  # more is the box itself and no animal
 VANISHED = 16  # pixels; a smaller mask is none
@@ -27,13 +29,13 @@ def seeded(image: np.ndarray, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "little")])
 
 
-def perturb(boxes, size, jitters: int, shift: float, scale: float, rng: np.random.Generator) -> np.ndarray:
-    """float32 (n, 1 + jitters, 4): each box as it is, then moved by up to `shift` of its sides and resized by
-    up to `scale`, both uniform, inside the photo of `size` (height, width), at least a pixel each way."""
+def perturb(boxes, size, jitters: int, shift: float, grow: float, rng: np.random.Generator) -> np.ndarray:
+    """float32 (n, 1 + jitters, 4): each box as it is, then moved by up to `shift` of its sides and enlarged by up to
+    `grow`, both uniform, inside the photo of `size` (height, width), at least a pixel each way."""
     boxes = np.asarray(boxes, np.float32).reshape(-1, 1, 4)
     centre, side = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-    draws = rng.uniform(-1, 1, (2, len(boxes), jitters, 2)).astype(np.float32)
-    centre, side = centre + shift * draws[0] * side, side * (1 + scale * draws[1])
+    draws = rng.uniform([[[[-1]]], [[[0]]]], 1, (2, len(boxes), jitters, 2)).astype(np.float32)
+    centre, side = centre + shift * draws[0] * side, side * (1 + grow * draws[1])
     moved = np.concatenate([centre - side / 2, centre + side / 2], -1)
     high = np.array([size[1], size[0]] * 2, np.float32)
     moved = np.clip(np.concatenate([boxes, moved], 1), 0, high)
@@ -48,22 +50,22 @@ def stability(logits: np.ndarray, offset: float = 1.0) -> np.ndarray:
     return inner / np.maximum(outer, 1)
 
 
-def centrality(candidates: np.ndarray) -> np.ndarray:
-    """(n,) 1 where the mask's centre of mass is the photo's centre, 0 in its corners and if empty."""
-    _, h, w = candidates.shape
-    area = candidates.sum((1, 2))
-    y = candidates.sum(2) @ (np.arange(h) + 0.5) / np.maximum(area, 1)
-    x = candidates.sum(1) @ (np.arange(w) + 0.5) / np.maximum(area, 1)
-    return np.where(area > 0, 1 - np.hypot(x - w / 2, y - h / 2) / np.hypot(w / 2, h / 2), 0.0)
+def centrality(boxes: np.ndarray, size) -> np.ndarray:
+    """(n,) 1 where the box's centre is that of the photo of `size` (height, width), 0 in its corners."""
+    middle = np.array([size[1], size[0]]) / 2
+    return 1 - np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1) / np.linalg.norm(middle)
 
 
-def agreement(candidates: np.ndarray) -> np.ndarray:
-    """(n,) mean IoU with the other candidates; 1 for a single one."""
-    n = len(candidates)
-    flat = candidates.reshape(n, -1).astype(np.float32)
+def agreement(candidates: np.ndarray, tried: np.ndarray) -> np.ndarray:
+    """(n,) how well the other boxes found the same: mean over them of the best IoU with one of their candidates; 1
+    where there is no other. tried (n, 4): the box SAM was given for each candidate."""
+    n, boxes, asked = len(candidates), *np.unique(tried, axis=0, return_inverse=True)
+    flat, asked = candidates.reshape(n, -1).astype(np.float32), asked.reshape(-1)
     shared, area = flat @ flat.T, flat.sum(1)
     overlap = shared / np.maximum(area[:, None] + area[None] - shared, 1)
-    return (overlap.sum(1) - overlap.diagonal()) / (n - 1) if n > 1 else np.ones(n)
+    best = np.stack([overlap[:, asked == k].max(1) for k in range(len(boxes))], 1)  # (n, boxes)
+    best[np.arange(n), asked] = 0
+    return best.sum(1) / (len(boxes) - 1) if len(boxes) > 1 else np.ones(n)
 
 
 def box_share(candidates: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -78,18 +80,22 @@ def box_share(candidates: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return fit
 
 
-def score(logits: np.ndarray, ious: np.ndarray, boxes: np.ndarray, detector: np.ndarray) -> dict[str, np.ndarray]:
-    """name of WEIGHTS -> (n,), and "total", their weighted mean. ious: SAM's predicted IoU, cut to 0..1."""
+def score(logits, ious, boxes, tried, detector) -> dict[str, np.ndarray]:
+    """name of WEIGHTS -> (n,), also "stability", which has no vote, and "total", their weighted mean.
+
+    logits (n, h, w); ious (n,): SAM's predicted IoU, cut to 0..1; boxes, tried (n, 4): the detected box of each
+    candidate and what it was processed to; detector (n,): the detected box's score.
+    """
     candidates = logits > 0
     scores = {
         "iou": np.clip(ious, 0, 1),
-        "stability": stability(logits),
-        "centre": centrality(candidates),
-        "agreement": agreement(candidates),
-        "share": box_share(candidates, boxes),
+        "agreement": agreement(candidates, tried),
+        "centre": centrality(boxes, candidates.shape[1:]),
         "detector": np.asarray(detector, float),
+        "share": box_share(candidates, tried),
+        "stability": stability(logits),
     }
-    total = sum(WEIGHTS[name] * values for name, values in scores.items()) / sum(WEIGHTS.values())
+    total = sum(weight * scores[name] for name, weight in WEIGHTS.items()) / sum(WEIGHTS.values())
     return {**scores, "total": np.where(candidates.any((1, 2)), total, 0.0)}
 
 
@@ -108,16 +114,18 @@ def kernel_side(box: np.ndarray, share: float) -> int:
     return 2 * int(share * long / 2) + 1
 
 
-def clean(mask: np.ndarray, box: np.ndarray, kernel: float, hole: float) -> np.ndarray:
-    """Opening, closing, largest piece, holes of at most `hole` of the mask filled. kernel: as kernel_side.
-
-    What would leave nothing of a small mask is not done.
-    """
-    square = np.ones((kernel_side(box, kernel),) * 2, np.uint8)
-    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, square)
-    closed = cv2.morphologyEx(opened if opened.any() else mask.astype(np.uint8), cv2.MORPH_CLOSE, square)
-    piece = masks.largest_piece(closed.astype(bool))
+def clean(mask: np.ndarray, box: np.ndarray, opening: float, closing: float, hole: float) -> np.ndarray:
+    """Opening, closing, largest piece, holes of at most `hole` of the mask filled. opening, closing: diameters of round
+    kernels as kernel_side takes them. What would leave nothing of a small mask is not done."""
+    opened = _morph(mask, cv2.MORPH_OPEN, kernel_side(box, opening))
+    closed = _morph(opened if opened.any() else mask, cv2.MORPH_CLOSE, kernel_side(box, closing))
+    piece = masks.largest_piece(closed)
     return masks.fill_holes(piece, hole * piece.sum())
+
+
+def _morph(mask: np.ndarray, how: int, side: int) -> np.ndarray:
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.morphologyEx(mask.astype(np.uint8), how, disc).astype(bool)
 
 
 def fault(mask: np.ndarray, box: np.ndarray) -> str:

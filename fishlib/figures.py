@@ -140,12 +140,13 @@ def variants_bar(table: pd.DataFrame, facts: dict | None = None) -> Figure:
     return fig
 
 
-def _outline(ax, mask: np.ndarray | None, colour: str, style: str = "-") -> None:
+def outline(ax, mask: np.ndarray | None, colour: str, style: str = "-") -> None:
+    """Draw the outline of bool (H, W) over a picture of that size; nothing for a mask without one."""
     if mask is not None and mask.any() and not mask.all():
         ax.contour(mask.astype(float), levels=[0.5], colors=[colour], linewidths=1.5, linestyles=style)
 
 
-def _sheet(images, captions, title: str, facts: dict | None):
+def sheet(images, captions, title: str, facts: dict | None):
     """A figure with one picture an axes, its caption above; returns it with the axes."""
     columns = max(1, min(6, math.ceil(math.sqrt(1.4 * len(images)))))
     rows = max(1, math.ceil(len(images) / columns))
@@ -163,16 +164,16 @@ def _sheet(images, captions, title: str, facts: dict | None):
 @styled
 def species_sheet(photos: list, labels: list[str], title: str, facts: dict | None = None) -> Figure:
     """A sheet of photos, uint8 (H, W, 3), each under its label."""
-    return _sheet(photos, labels, title, facts)[0]
+    return sheet(photos, labels, title, facts)[0]
 
 
 @styled
 def failure_grid(items: list[dict], facts: dict | None = None, title: str = "Failed cut-outs") -> Figure:
     """Photos with the outline found. items: photo (H, W, 3), mask bool (H, W) or None, label, kind, iou."""
     texts = [f"{i['label']}\n{i['kind']}, IoU {i['iou']:.2f}" for i in items]
-    fig, axes = _sheet([i["photo"] for i in items], texts, title, facts)
+    fig, axes = sheet([i["photo"] for i in items], texts, title, facts)
     for ax, item in zip(axes, items, strict=False):
-        _outline(ax, item["mask"], RED)
+        outline(ax, item["mask"], RED)
     return fig
 
 
@@ -198,7 +199,7 @@ def pipeline(photo, box, candidates, mask, variants: dict, top5: list, facts: di
         x0, y0, x1, y1 = box
         axes[steps[0]].plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=ORANGE, lw=2)
     for colour, candidate in zip(itertools.cycle((RED, SKY, GREEN, PURPLE)), candidates, strict=False):
-        _outline(axes[steps[1]], candidate, colour)
+        outline(axes[steps[1]], candidate, colour)
     axes[steps[-1]].imshow(np.zeros(photo.shape[:2]) if mask is None else mask, cmap="gray", vmin=0, vmax=1)
     arrow = {"arrowstyle": "-|>", "lw": 2, "shrinkA": 0, "shrinkB": 0}
     for name in [*steps, last]:

@@ -179,6 +179,13 @@ def html(table: pd.DataFrame, caption: str) -> str:
     return Template(template, autoescape=True).render(parts, total=total, caption=text)
 
 
+def markdown(caption: str, lines: list) -> str:
+    """A caption and a table, the first line its header, as Markdown in which every text is escaped."""
+    rows = ["| " + " | ".join(map(_markdown, line)) + " |" for line in lines]
+    rows.insert(1, "|:--" + "|--:" * (len(lines[0]) - 1) + "|")
+    return "\n".join([_markdown(caption), "", *rows, ""])
+
+
 def _markdown(text: str) -> str:
     return re.sub(r"([\\|*_`\[\]~#])", r"\\\1", escape(text, quote=False))
 
@@ -192,9 +199,7 @@ def write(table: pd.DataFrame, path_stem, caption: str) -> None:
     shown, text = display(table), _full(caption, table)
     cache.write_text(f"{path_stem}.csv", table.to_csv(index=False, lineterminator="\n"))
     lines = [[" ".join(c).strip() for c in shown.columns], *shown.to_numpy()]
-    rows = ["| " + " | ".join(map(_markdown, line)) + " |" for line in lines]
-    rows.insert(1, "|:--" + "|--:" * (shown.shape[1] - 1) + "|")
-    cache.write_text(f"{path_stem}.md", "\n".join([_markdown(text), "", *rows, ""]))
+    cache.write_text(f"{path_stem}.md", markdown(text, lines))
     title = _tex(re.sub(r"^Table \d\. ", "", text))  # LaTeX numbers its tables itself
     layout = {"column_format": "l" + "r" * (shown.shape[1] - 1), "multicolumn_format": "c"}
     tex = shown.map(_tex).rename(columns=_tex).to_latex(index=False, caption=title, **layout)

@@ -108,9 +108,33 @@ def test_the_ablation_switches(cut):
     assert masks.iou(found.mask, part) > 0.99 and "SAM's best" in found.detail["why"]
     assert len(found.detail["candidates"]) == 3
     rough, _ = cut([FISH_BOX], [0.8], [spots] * 3, morphology=False)
-    clean, _ = cut([FISH_BOX], [0.8], [spots] * 3, kernel=0.05, hole=0.05)
+    clean, _ = cut([FISH_BOX], [0.8], [spots] * 3, opening=0.05, closing=0.05, hole=0.05)
     assert rough.mask[6:8, 6:8].all() and not rough.mask[39:41, 59:61].any()
     assert clean.mask[36:44, 58:62].all() and not clean.mask[:12, :12].any()
+
+
+def test_every_step_of_the_ablation_is_kept_from_one_look(cut):
+    part, spots = ellipse(ry=8, rx=20), FISH.copy()
+    spots[4:10, 4:10] = True  # another piece
+    answers, ious = [spots, part, part], (0.9, 0.95, 0.7)
+    found, calls = cut([FISH_BOX], [0.8], answers, ious, jitters=2)
+    kept = {name: masks.from_rle(rle) for name, rle in found.detail["steps"].items()}
+    assert calls == [3] and len(kept) == 5 and {m.shape for m in kept.values()} == {(H, W)}
+    np.testing.assert_array_equal(kept["all steps"], found.mask)
+    none = next(kept[name] for name in kept if name.startswith("none"))
+    alone, _ = cut([FISH_BOX], [0.8], answers, ious, jitters=0, choose=False, morphology=False)
+    np.testing.assert_array_equal(none, alone.mask)
+    rough, _ = cut([FISH_BOX], [0.8], answers, ious, jitters=2, morphology=False)
+    np.testing.assert_array_equal(kept["no morphology"], rough.mask)
+    unprocessed, _ = cut([FISH_BOX], [0.8], answers, ious, jitters=0)
+    np.testing.assert_array_equal(kept["no box processing"], unprocessed.mask)
+    unchosen, _ = cut([FISH_BOX], [0.8], answers, ious, jitters=2, choose=False)
+    np.testing.assert_array_equal(kept["no choice"], unchosen.mask)
+
+
+def test_a_step_whose_mask_is_unusable_keeps_none(cut):
+    found, _ = cut([FISH_BOX], [0.8], [FISH & False], jitters=0)
+    assert set(found.detail["steps"].values()) == {None}
 
 
 def test_sams_best_is_of_the_best_box_as_it_is(cut):
@@ -146,7 +170,7 @@ def test_the_key_follows_what_changes_the_result(monkeypatch, tmp_path):
         for options in ({}, {"seed": 1}, {"box_threshold": 0.3}, {"dtype": "fp32"}, {"dtype": "bf16"},
                         {"sam": str(tmp_path / "a.safetensors")}, {"sam": str(tmp_path / "b.safetensors")})
     ]  # fmt: skip
-    assert len(set(keys)) == 6  # "auto" is one of fp32 and bf16
+    assert len(set(keys)) == 7  # "auto" is fp32 for the zoo, but with the quicker attention
     assert json.dumps(gdino_sam.build({}).key, sort_keys=True) == keys[0]
 
 

@@ -124,5 +124,6 @@ def test_a_checkpoint_is_read_as_data_and_checked(tmp_path, monkeypatch):
 def test_number_format(monkeypatch, dtype, units, bf16):
     monkeypatch.setattr(common, "has_bf16", lambda device: units)
     assert common.wants_bf16(dtype, "cpu") is bf16
+    assert common.wants_bf16(dtype, "cpu", "zoo") is (dtype == "bf16")
     with pytest.raises(UserError, match="fp16"):
         common.wants_bf16("fp16", "cpu")

@@ -51,7 +51,7 @@ def load(spec: str, bert: str = "bert", device: str = "cpu", offline: bool = Tru
 
     Raises NotRun when a file is missing, UserError when it holds something else.
     """
-    bf16, path = common.wants_bf16(dtype, device), common.locate(spec, NAMES, offline)
+    bf16, path = common.wants_bf16(dtype, device, spec), common.locate(spec, NAMES, offline)
     if path is None:
         return prepare(zoo.load("gdino"), device, bf16, dtype != "fp32")
     folder = common.locate(bert, {}, offline)

@@ -85,7 +85,7 @@ def load(spec: str, device: str = "cpu", offline: bool = True, dtype: str = "aut
 
     Raises NotRun when the file is missing, UserError when it holds something else.
     """
-    bf16 = common.wants_bf16(dtype, device)
+    bf16 = common.wants_bf16(dtype, device, spec)
     path = common.locate(spec, NAMES, offline)
     if path is None:
         return prepare(zoo.load("sam"), device, bf16)

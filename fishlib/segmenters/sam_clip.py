@@ -74,7 +74,7 @@ class SamClip:
         self.key = {
             "method": "sam-clip",
             "options": {k: v for k, v in options.items() if k not in ("sam", "clip", "dtype")},
-            "bf16": common.wants_bf16(options["dtype"], device),
+            "bf16": common.wants_bf16(options["dtype"], device, options["sam"]),
             "checkpoints": {name: common.fingerprint(path, name) for name, path in paths.items()},
             "code": cache.code_version("fishlib.segmenters.sam", "fishlib.segmenters.sam_clip", "fishlib.masks"),
         }

@@ -117,8 +117,7 @@ def plain_recipe(boxes: np.ndarray):
 
 def our_recipe(boxes: np.ndarray, kind: str):
     """What fishlib.segmenters.gdino_sam does, from the photo to the chosen and cleaned mask."""
-    from fishlib import adjust
-    from fishlib.segmenters import gdino, gdino_sam, sam
+    from fishlib.segmenters import adjust, gdino, gdino_sam, sam
 
     model = sams()[kind]
     found = gdino.detect(detectors()[kind], [photo()], "Fish", 0.0)[0]
@@ -137,8 +136,7 @@ def our_recipe(boxes: np.ndarray, kind: str):
 
 def whole_method():
     """Photos a second of the whole of GDINO-SAM for the same candidate masks, and that they are the same."""
-    from fishlib import adjust
-    from fishlib.segmenters import sam
+    from fishlib.segmenters import adjust, sam
 
     box = np.float32([[100, 120, 540, 360]])
     boxes = adjust.perturb(box, PHOTO, JITTERS, 0.05, 0.3, np.random.default_rng(0)).reshape(-1, 4)

@@ -3,8 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from fishlib import adjust, masks
+from fishlib import masks
 from fishlib.figures import BLUE, GREY, ORANGE, RED, outline, sheet, styled
+from fishlib.segmenters import adjust
 
 NAMES = {"iou": "SAM's IoU", "centre": "near the centre", "share": "share of its box"}  # else adjust's own names
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fishlib import cache, dataset, evaluation, masks, segmenters
+from fishlib import cache, dataset, evaluation, masks, reviews, segmenters
 from fishlib.errors import NotRun
 from fishlib.segmenters import OK, Segmentation
 from fishlib.study import Study, keep_notes, stage
@@ -88,8 +88,8 @@ def box(row) -> np.ndarray | None:
 
 def score(study: Study, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Every method against the truth: photo_id, species, method, status, iou, precision, recall, fin_recall,
-    kind of failure and well_cut (1/0; NaN where there is no truth to compare with, hence unreviewed). Also writes
-    scores.csv."""
+    kind of failure and well_cut (1/0; without a true mask by the verdicts of reviews.csv, NaN where these do not
+    decide). Also writes scores.csv."""
     truth = frames.get("truth")
     rows = []
     for method, frame in frames.items():
@@ -106,7 +106,7 @@ def score(study: Study, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 kind = evaluation.failure_kind(scores, study.profile.good_iou)
                 line |= scores | {"kind": kind, "well_cut": int(scores["iou"] >= study.profile.good_iou)}
             rows.append(line)
-    frame = pd.DataFrame(rows, columns=SCORES)
+    frame = reviews.apply(pd.DataFrame(rows, columns=SCORES), reviews.read(study.out / reviews.FILE))
     dataset.write_frame(frame, study.out / "scores.csv")
     return frame
 

@@ -4,8 +4,8 @@ from functools import cached_property
 
 import numpy as np
 
-from fishlib import adjust, cache, masks
-from fishlib.segmenters import MASK_REJECTED, NO_DETECTION, OK, Segmentation, common, gdino, sam
+from fishlib import cache, masks
+from fishlib.segmenters import MASK_REJECTED, NO_DETECTION, OK, Segmentation, adjust, common, gdino, sam
 
 DEFAULTS = {
     "gdino": "zoo",  # or swint_ogc (as the public demos), swinb_cogcoor, a file
@@ -28,8 +28,8 @@ DEFAULTS = {
     "dtype": "auto",  # bf16 where the device has units for it, never for the zoo; fp32: the packages' very numbers
 }
 CLEAN = ("opening", "closing", "hole")  # options of adjust.clean
-CODE = ["fishlib.adjust", "fishlib.masks"]
-CODE += [f"fishlib.segmenters.{name}" for name in ("gdino", "gdino_fast", "sam", "gdino_sam")]
+CODE = ["fishlib.masks"]
+CODE += [f"fishlib.segmenters.{name}" for name in ("adjust", "gdino", "gdino_fast", "sam", "gdino_sam")]
 
 
 def build(params: dict, device: str = "cpu", offline: bool = True) -> "GdinoSam":

@@ -1,5 +1,7 @@
 """Pictures of one photo's way through a method, beside the study's figures in `figures`; the same rules hold."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -39,7 +41,7 @@ def why_mask(photo, detail: dict, mask, title: str = "Why this mask", facts=None
         said = [f"{NAMES.get(name, name)} {c[name]:.2f}" for name in adjust.WEIGHTS]
         texts.append("\n".join([f"{'CHOSEN, ' * (not place)}score {c['total']:.3f}, {n} alike", *said]))
     texts.append("rejected" if mask is None else "after opening and closing")
-    fig, axes = sheet([photo] * len(texts), texts, f"{title}: {detail['why']}", facts)
+    fig, axes = sheet([photo] * len(texts), texts, f"{title}\n{textwrap.fill(detail['why'], 70)}", facts)
     for x0, y0, x1, y1, colour in [*((*b, GREY) for b in tried), *((*b, ORANGE) for b in boxes * pixels)]:
         axes[0].plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=colour, lw=1.5)
     for place, (ax, (c, _)) in enumerate(zip(axes[1:], shown[:most], strict=False)):

@@ -121,7 +121,7 @@ def test_every_step_of_the_ablation_is_kept_from_one_look(cut):
     kept = {name: masks.from_rle(rle) for name, rle in found.detail["steps"].items()}
     assert calls == [3] and len(kept) == 5 and {m.shape for m in kept.values()} == {(H, W)}
     np.testing.assert_array_equal(kept["all steps"], found.mask)
-    none = next(kept[name] for name in kept if name.startswith("none"))
+    none = kept[gdino_sam.NONE]
     alone, _ = cut([FISH_BOX], [0.8], answers, ious, jitters=0, choose=False, morphology=False)
     np.testing.assert_array_equal(none, alone.mask)
     rough, _ = cut([FISH_BOX], [0.8], answers, ious, jitters=2, morphology=False)
@@ -133,8 +133,9 @@ def test_every_step_of_the_ablation_is_kept_from_one_look(cut):
 
 
 def test_a_step_whose_mask_is_unusable_keeps_none(cut):
-    found, _ = cut([FISH_BOX], [0.8], [FISH & False], jitters=0)
-    assert set(found.detail["steps"].values()) == {None}
+    found, _ = cut([FISH_BOX], [0.8], [ellipse(12, 100, 8, 8)], jitters=0)  # beside its box
+    steps = dict(found.detail["steps"])
+    assert masks.from_rle(steps.pop(gdino_sam.NONE)).any() and set(steps.values()) == {None}
 
 
 def test_sams_best_is_of_the_best_box_as_it_is(cut):

@@ -28,6 +28,7 @@ DEFAULTS = {
     "dtype": "auto",  # bf16 where the device has units for it, never for the zoo; fp32: the packages' very numbers
 }
 CLEAN = ("opening", "closing", "hole")  # options of adjust.clean
+NONE = "none: SAM's best mask of the best box"
 CODE = ["fishlib.masks"]
 CODE += [f"fishlib.segmenters.{name}" for name in ("adjust", "gdino", "gdino_fast", "sam", "gdino_sam")]
 
@@ -96,12 +97,12 @@ class GdinoSam:
         as_found, scores = np.flatnonzero(place % tried.shape[1] == 0), scored(slice(None))
         plain, best = int(ious[:each].argmax()), int(scores["total"].argmax())
         unprocessed = int(as_found[scored(as_found)["total"].argmax()])
-        steps = {  # the ablation, from one look at the photo
+        steps = {  # the ablation, from one look at the photo; a mask without any step is not judged unusable either
             "all steps": (best, True),
             "no box processing": (unprocessed, True),
             "no choice": (plain, True),
             "no morphology": (best, False),
-            "none: SAM's best mask of the best box": (plain, False),
+            NONE: (plain, False),
         }
         best = best if o["choose"] else plain
         cuts = {step: cut(*step) for step in {*steps.values(), (best, o["morphology"])}}
@@ -120,7 +121,10 @@ class GdinoSam:
             ],
             "chosen": best,
             "why": adjust.why(scores, best) if o["choose"] else "SAM's best of the best box as it is",
-            "steps": {name: None if faults[step] else masks.to_rle(cuts[step]) for name, step in steps.items()},
+            "steps": {
+                name: None if faults[step] and name != NONE else masks.to_rle(cuts[step])
+                for name, step in steps.items()
+            },
         }  # fmt: skip
         kept, status = (None, MASK_REJECTED) if fault else (mask, OK)
         return Segmentation(kept, box, float(confidence[owner[best]]), status, fault, detail)

@@ -22,6 +22,8 @@ def test_every_table_and_figure_is_there(done):
     wanted = {f"table{n}.{kind}" for n in (1, 2, 3, 4) for kind in ("csv", "md", "tex", "html")} | {
         "figure3.csv",
         "figure3_paired.csv",
+        "ablation.csv",
+        "ablation.md",
     }
     assert set(tables(out)) == wanted
     assert {p.name for p in (out / "figures").glob("*.png")} >= {

@@ -76,7 +76,7 @@ def why(study: Study, method: str, photo_id: str) -> dict:
 
 
 def candidates(study: Study, method: str, photo_id: str) -> list[np.ndarray]:
-    """The masks the method chose from, each bool (h, w) of the working photo; empty when it kept none."""
+    """The masks the method chose from, each bool (h, w), the whole photo on a grid of the method's; empty when none."""
     return [masks.from_rle(c["rle"]) for c in why(study, method, photo_id).get("candidates", [])]
 
 

@@ -258,10 +258,11 @@ def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, pr
     photo = manifest.set_index("photo_id", drop=False).loc[row.photo_id]
     shown = features.picture(study, photo, row, list(BASIC.values()))
     answers = predictions[predictions.photo_id == row.photo_id].set_index("variant").top5
+    kept, size = segments.candidates(study, study.method, row.photo_id), (int(photo.height), int(photo.width))
     return {
         "photo": dataset.decode(study.photos / photo.path),
         "box": segments.box(row),
-        "candidates": segments.candidates(study, study.method, row.photo_id),
+        "candidates": [masks.resize_mask(candidate, size) for candidate in kept],  # kept on the network's own grid
         "mask": segments.read_mask(study, study.method, row),
         "variants": {composite.LABELS[v.name]: picture for v, picture in shown.items() if v != ORIGINAL},
         "top5": json.loads(answers[CROP_MASK.name]),

@@ -158,3 +158,16 @@ def test_without_a_folder_the_newest_run_is_opened(made, monkeypatch, tmp_path):
     assert open_study(out=None, method="truth", masks=str(made.photos)).method == "truth"
     shutil.rmtree(tmp_path / "runs")
     assert open_study(out=None).out == tmp_path / "runs" / "demo"
+
+
+def test_candidates_of_the_pipeline_figure_lie_on_the_photo(made):
+    small = np.zeros((10, 15), bool)
+    small[2:8, 3:12] = True  # a quarter of the photo's size, as a network keeps it
+    why = made.out / "segments" / "grabcut" / "why" / "マサバ" / "1.json"
+    why.write_text(json.dumps({"candidates": [{"rle": masks.to_rle(small)}]}), encoding="utf-8")
+    manifest = dataset.read_manifest(made.out / "manifest.csv")
+    found = pd.read_csv(made.out / "segments" / "grabcut" / "index.csv", keep_default_na=False, na_values=[""])
+    answer = {"photo_id": "マサバ/1.png", "variant": "crop_mask", "correct": 1, "top5": '[["マサバ", 1.0]]'}
+    parts = views.pipeline_parts(made, manifest, found, pd.DataFrame([answer]))
+    [candidate] = parts["candidates"]
+    assert candidate.shape == parts["photo"].shape[:2] and candidate[20, 30] and not candidate[4, 30]

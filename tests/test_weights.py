@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fishlib import weights
+from fishlib import cli, weights
 from fishlib.errors import NotRun, UserError
 
 DATA = bytes(range(256)) * 3000
@@ -216,6 +216,24 @@ def test_a_disk_that_fills_up_leaves_nothing(fetch, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"tiny\.pth was not saved: the disk is full"):
         fetch()
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("trouble", ["cut", "wrong", "full"])
+def test_the_command_says_it_in_one_sentence_and_leaves_no_broken_file(
+    fetch, server, tmp_path, monkeypatch, capsys, trouble
+):
+    fetch()  # writes the manifest
+    (tmp_path / "weights" / "tiny.pth").unlink()
+    if trouble == "full":
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 5, 5))
+    server.cuts, server.data = int(trouble == "cut"), DATA[::-1] if trouble == "wrong" else DATA
+    monkeypatch.setattr("sys.argv", ["fishlib", "weights", "fetch", "tiny"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    said = capsys.readouterr().err.splitlines()[-1]  # after the progress bar
+    words = {"cut": "could not be downloaded", "wrong": "sha256", "full": "the disk is full"}
+    assert stopped.value.code == 2 and "fishlib: " in said and "tiny.pth" in said and words[trouble] in said
+    assert files(tmp_path) == ["tiny.pth.part"] * (trouble == "cut")
 
 
 def test_a_folder_that_cannot_be_made_is_named(fetch, tmp_path):

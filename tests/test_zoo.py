@@ -123,3 +123,30 @@ def test_detic_stand_in_has_its_signature_and_finds_fish(models, pictures):
         [found] = segmenters.build("detic").segment([photo], [""])
         scores.append(0.0 if found.mask is None else evaluate.iou(found.mask, fish))
     assert np.mean(scores) > 0.5
+
+
+@pytest.mark.parametrize("name", MB)
+def test_cards_are_of_these_files_and_say_how_to_make_and_measure_them(name):
+    card = (evaluate.CARDS / f"{name}.md").read_text(encoding="utf-8")
+    assert zoo.sha256(name) in card and "trained on drawn fish only" in card
+    assert f"fishlib.zoo.train {name} --out" in card and "fishlib.zoo.evaluate --work" in card
+    assert "## Limits" in card and "Held-out drawn pictures" in card
+
+
+def test_a_card_says_which_targets_are_missed():
+    assert evaluate.held("drawn", "gdino", evaluate.BOX, 0.97) == ">= 0.97: holds"
+    assert evaluate.held("drawn", "gdino", evaluate.ALARMS, 0.04) == "<= 0.03: missed"
+    assert evaluate.held("drawn", "clip", evaluate.MEAN, 0.5) == ""
+
+
+def test_a_recipe_has_the_leg_it_started_from():
+    legs = "gdino-leg1 (batch 16, minutes 62.0, pictures 4000, rate 0.001, seconds 3721, seed 1, steps 2100)"
+    facts = {"started from": legs, "rate": "0.0004", "seed": "2", "minutes": "13.0", "steps": "824", "pictures": "6000"}
+    assert evaluate.recipe("gdino", facts) == [
+        "python -m fishlib.zoo.train gdino --out FIRST --pictures 4000 --seed 1 --minutes 62.0 --batch 16 --rate 0.001",
+        "python -m fishlib.zoo.train gdino --out DIR --pictures 6000 --seed 2 --minutes 13.0 --rate 0.0004"
+        " --start FIRST/gdino.safetensors",
+    ]
+    assert evaluate.recipe("sam", {"seed": "1", "started from": "ImageNet features"}) == [
+        "python -m fishlib.zoo.train sam --out DIR --seed 1"
+    ]

@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 from fishlib import cache, segmenters, zoo
 from fishlib.dataset import decode, working
+from fishlib.segmenters import gdino
+from fishlib.segmenters.gdino_sam import DEFAULTS
 from fishlib.zoo import clip, data
 
 WRONG = ("bird", "hand", "boat", "stone", "dog", "qwerty")
@@ -44,24 +46,11 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
-def detect(model, photo: np.ndarray, word: str = "fish") -> np.ndarray | None:
-    """The best box XYXY in px of uint8 (H, W, 3) RGB, or None, by the package's predict at its demo's thresholds."""
-    from groundingdino.util.inference import predict
-
-    image = working(photo, model.image_side) / np.float32(255)
-    boxes, scores, _ = predict(model, torch.from_numpy(data.normalised([image])[0]), word, 0.35, 0.25, "cpu")
-    if not len(boxes):
-        return None
-    middle, half = boxes[scores.argmax()].numpy().reshape(2, 2) * photo.shape[1::-1] * [[1], [0.5]]
-    return np.float32([*(middle - half), *(middle + half)])
-
-
 def load_models() -> dict:
-    """The three methods as every run builds them, the zoo's SAM in the package's predictor and GroundingDINO."""
+    """The three methods as every run builds them, and the zoo's SAM in the package's predictor."""
     from segment_anything import SamPredictor
 
-    methods = {method: segmenters.build(method, {}, "cpu") for method in METHODS}
-    return methods | {"sam": SamPredictor(zoo.load("sam")), "gdino": zoo.load("gdino")}
+    return {m: segmenters.build(m, {}, "cpu") for m in METHODS} | {"sam": SamPredictor(zoo.load("sam"))}
 
 
 def measure(photo: np.ndarray, fish: np.ndarray, models: dict, k: int) -> dict[str, float]:
@@ -79,7 +68,10 @@ def measure(photo: np.ndarray, fish: np.ndarray, models: dict, k: int) -> dict[s
             [found] = models[method].segment([photo], [""])
             row[method] = 0.0 if found.mask is None else iou(found.mask, fish)
             row[f"{method} box"] = 0.0 if found.box is None else iou(found.box, box)
-    return row | {"silent": float(detect(models["gdino"], photo, WRONG[k % len(WRONG)]) is None)}
+    [(boxes, _, _)] = gdino.detect(
+        models["gdino-sam"].detector, [photo], WRONG[k % len(WRONG)], DEFAULTS["box_threshold"]
+    )
+    return row | {"silent": float(not len(boxes))}
 
 
 def score(examples: list, models: dict) -> dict[str, dict[str, float]]:
@@ -118,11 +110,9 @@ def score_clip(pictures: data.Pictures) -> dict[str, float]:
 
 def held(kind: str, name: str, figure: str, value: float) -> str:
     """The target of a figure and whether it is met, as the cards say it; empty where there is none."""
-    if (kind, name, figure) not in TARGETS:
-        return ""
-    sign, bound = TARGETS[kind, name, figure]
+    sign, bound = TARGETS.get((kind, name, figure), ("", 0.0))
     met = value >= bound if sign == ">=" else value <= bound
-    return f"{sign} {bound:.2f}: {'holds' if met else 'missed'}"
+    return f"{sign} {bound:.2f}: {'holds' if met else 'missed'}" * bool(sign)
 
 
 def recipe(name: str, facts: dict[str, str]) -> list[str]:

@@ -50,10 +50,19 @@ def test_drawn_fish_are_called_drawn(tmp_path):
     assert study.drawn and "Drawn fish" in study.banner() and study.facts()["drawn"]
 
 
+def test_the_zoo_names_drawn_fish_and_given_photos_only_when_asked(tiny_photos, tmp_path):
+    given = {"out": str(tmp_path / "run"), "photos": str(tiny_photos / "photos")}
+    assert open_study(out=given["out"]).classifier == "zoo"
+    assert open_study(**given).classifier is None
+    assert open_study(**given, classifier="zoo").classifier == "zoo"
+    assert open_study(out=given["out"], profile="paper").classifier is None
+
+
 def test_a_classifier_of_ones_own_takes_the_zoos_place_in_figure_3(tmp_path):
     for name in ("mine", "imagenet"):
         (tmp_path / f"{name}.safetensors").write_bytes(b"")
     out, mine = str(tmp_path / "run"), str(tmp_path / "mine.safetensors")
+    assert list(open_study(out=out).pretrainings) == ["none", "imagenet", "specimen"]
     assert open_study(out=out, classifier=mine).pretrainings["mine"] == mine
     assert list(open_study(out=out, classifier=mine).pretrainings) == ["none", "imagenet", "mine"]
     other = open_study(out=out, classifier=str(tmp_path / "imagenet.safetensors"))

@@ -14,9 +14,11 @@ from fishlib import cache, composite, phantom
 from fishlib.checkpoints import LITE0
 from fishlib.zoo import data
 
+SIDE = 320  # px, of specimens: at 224 px a classifier sees no more
 SEED = 700_001  # the phantom's seed of the training specimens: no profile, test or card draws with it
-# Over the preset of `fishlib pretrain`; our choice, made before any result was seen. Windows and colours vary more,
-# since specimens lie on plain grounds in even light and an angler's fish do not; few epochs, since drawings are easy.
+# Over the preset of `fishlib pretrain`; our choice, by the time there was and shorter trials on specimens, before any
+# angler's photo was shown to it. Windows and colours vary more, since specimens lie on plain grounds in even light and
+# an angler's fish do not; few epochs, since drawings are easy.
 SETTINGS = {"epochs": 2, "warmup": 0.5, "held_out": 0.125, "least_area": 0.5, "colour": 0.4}
 CARD = Path(__file__).parent / "cards" / "classifier.txt"  # with places for {recipe} and {scores}
 
@@ -32,7 +34,7 @@ def draw(job: tuple[Path, str, int, int, int]) -> None:
             part.write_bytes(code.tobytes())
 
 
-def draw_specimens(folder: Path, species: list[str], pictures: int, seed: int = SEED, side=320, workers=2) -> Path:
+def draw_specimens(folder: Path, species: list[str], pictures: int, seed: int = SEED, side=SIDE, workers=2) -> Path:
     """Fills folder/<species>/<nnnn>.jpg with so many specimens a species, no two alike; same arguments, same bytes."""
     jobs = []
     for place, name in enumerate(species):
@@ -72,7 +74,7 @@ def measure(model, each: int) -> dict[str, float]:
         return float(np.mean([among[w] == name for w, name in zip(winners, truth, strict=True)]))
 
     truth = [name for name in known for _ in range(each)]
-    drawn = (phantom.draw(name, data.HELD_OUT_SEED, k, "specimen").photo for k, name in enumerate(truth))
+    drawn = (phantom.draw(name, data.HELD_OUT_SEED, k, "specimen", side=SIDE).photo for k, name in enumerate(truth))
     specimens = np.stack([composite.to_square(photo) for photo in drawn])
     mine = [k for k, name in enumerate(truth) if name in target]
     found = {f"specimens, all {len(known)} outputs": right(specimens, truth, known)}

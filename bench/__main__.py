@@ -10,7 +10,7 @@ from tqdm import tqdm
 from fishlib import cache
 
 ROOT = Path(__file__).parents[1]
-PARTS = ["study", "segmenters", "zoo"]
+PARTS = ["study", "classifier", "segmenters", "zoo"]
 
 
 def main(wanted: list[str]) -> int:

@@ -57,6 +57,17 @@ def test_a_photo_alone_and_in_a_batch(imagenet):
     )
 
 
+def test_bf16_gives_the_same_answers(imagenet):
+    images = np.stack(
+        [to_square(load_sample_image(name)[::-1, ::d]) for name in ("flower.jpg", "china.jpg") for d in (1, -1)]
+    )
+    full, half = (
+        classifier.logits(imagenet, classifier.features(imagenet, images, dtype=d)) for d in ("float32", "bfloat16")
+    )
+    assert not np.array_equal(full, half)
+    np.testing.assert_array_equal(full.argmax(1), half.argmax(1))
+
+
 def test_features_and_head_are_the_whole_model(whole, pictures, tmp_path):
     torch.save(whole.state_dict(), tmp_path / "model.pth")
     model = classifier.load(tmp_path / "model.pth", TINY, "cpu")

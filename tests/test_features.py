@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from fishlib import classifier, dataset, features, inference, segments, study, sweep, tables, views
-from fishlib.composite import BASIC, CROP, MASK, ORIGINAL
+from fishlib.composite import BACKGROUNDS, BASIC, CROP, MASK, ORIGINAL, variants_of_tables
 from fishlib.errors import UserError
 
 
@@ -163,3 +164,77 @@ def test_a_folder_of_single_photos_cannot_be_compared(ready):
     one_each = manifest.groupby("species").head(1)
     with pytest.raises(UserError, match="fewer than two species"):
         inference.run(tiny, one_each, found)
+
+
+def test_two_workers_give_the_same_bytes_as_one(ready):
+    tiny, manifest, found = ready
+    answers = []
+    for workers in (1, 2, 5):
+        answers.append(features.compute(tiny, manifest, found, list(BASIC.values()), "none", workers))
+        shutil.rmtree(tiny.cache / "features")
+    for name, values in answers[0].items():
+        assert values.tobytes() == answers[1][name].tobytes() == answers[2][name].tobytes()
+
+
+def test_the_stage_leaves_torchs_threads_as_they_were(ready):
+    import torch
+
+    tiny, manifest, found = ready
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(3)
+    try:
+        features.compute(tiny, manifest, found, [ORIGINAL], "none")
+        seen.append(torch.get_num_threads())
+        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [3, 3]
+
+
+def test_a_photo_and_its_mask_are_read_once_for_all_17_variants(ready, monkeypatch):
+    tiny, manifest, found = ready
+    calls, real = [], dataset.decode
+    monkeypatch.setattr(dataset, "decode", lambda path, *a, **k: calls.append(path) or real(path, *a, **k))
+    variants = variants_of_tables(list(BACKGROUNDS), [0, 1, 2, 3, 4, 5, 7, 10, 12, 15])
+    values = features.compute(tiny, manifest, found, variants, "none")
+    assert len(variants) == len(values) == 17
+    assert len(calls) == len(set(calls)) == 2 * len(manifest)
+
+
+@pytest.fixture
+def tuned(ready):
+    """A study whose whole network learns, two epochs on one species' shot, of the smallest backbone."""
+    tiny, manifest, found = ready
+    transfer = tiny.profile.transfer.model_copy(
+        update={"tune": "all", "shots": [1], "variants": ["original", "mask"]}
+        | {"whole": tiny.profile.transfer.whole.model_copy(update={"epochs": 2})}
+    )
+    profile = tiny.profile.model_copy(update={"backbone": "test_efficientnet", "transfer": transfer})
+    two = manifest[manifest.species.isin(sorted(manifest.species.unique())[:2])]
+    return replace(tiny, profile=profile), two, found
+
+
+def test_the_whole_network_learns_draw_by_draw_and_a_killed_run_keeps_its_draws(tuned, monkeypatch):
+    from fishlib import transfer
+
+    study, photos, found = tuned
+    real, calls = transfer.tune_all, []
+
+    def counted(*given, **options):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return real(*given, **options)
+
+    monkeypatch.setattr(transfer, "tune_all", counted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(study, photos, found)
+    monkeypatch.setattr(transfer, "tune_all", lambda *a, **k: calls.append(1) or real(*a, **k))
+    frame, differences, _ = sweep.run(study, photos, found)
+    assert len(frame) == 1 * 2 * 1 * 2 and len(calls) == 4  # one pre-training, two inputs, K = 1, two draws
+    assert (frame.n_test == len(photos) - 2).all() and len(differences) == 1
+    shutil.rmtree(study.cache / "heads")
+    assert sweep.run(study, photos, found)[0].equals(frame)
+    assert "whole network, 2 epochs" in sweep.facts(study)["classifier"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fishlib import transfer
+from fishlib import classifier, transfer
 from fishlib.errors import UserError
 
 
@@ -106,3 +106,16 @@ def test_an_empty_draw_is_a_users_error():
     x, labels, draws, classes, _ = data()
     with pytest.raises(UserError, match="No photo"):
         transfer.train_heads(x, labels, draws[:, :0], classes)
+
+
+def test_the_whole_network_learns_what_its_draw_shows():
+    random, labels = np.random.default_rng(0), np.arange(24) % 2
+    pictures = random.integers(0, 90, (24, 64, 64, 3)).astype(np.uint8)
+    pictures[labels == 1, ..., 0] += 120  # the second kind is red
+    base, draw = classifier.load("none", "test_efficientnet", "cpu"), np.arange(8)
+    before = {k: v.clone() for k, v in base.model.state_dict().items()}
+    options = {"epochs": 6, "lr": 1e-3, "batch": 8}
+    first, again = (transfer.tune_all(base, pictures, labels, draw, 2, seed=3, **options) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (24,) and (first[8:] == labels[8:]).mean() > 0.9
+    assert all(torch.equal(v, before[k]) for k, v in base.model.state_dict().items())  # every draw starts anew

@@ -1,0 +1,226 @@
+"""Figure 3 at the cost of one forward pass a photo, beside the paper's literal procedure; the features stage.
+
+Lite0 with ImageNet weights; Swin-T, the paper's backbone, with random ones, which take the same time.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+import yaml
+
+from bench.rows import row
+from bench.segmenters import fastest
+
+PHOTOS, SPECIES, EPOCHS, SHOTS, TRIALS = 601, 17, 100, range(1, 6), 10  # the paper's study; the Ks are ours
+DRAWN, BATCH = 64, 8
+BACKBONES = {"lite0": ("tf_efficientnet_lite0", "imagenet"), "swin_t": ("swin_tiny_patch4_window7_224", "none")}
+FOLDER = tempfile.TemporaryDirectory()  # goes with the process
+
+
+@cache
+def model(name: str):
+    from fishlib import classifier
+
+    backbone, source = BACKBONES[name]
+    return classifier.load(source, backbone, "cpu")
+
+
+@cache
+def drawn():
+    """(study, manifest, true masks) of drawn pictures."""
+    from fishlib import segments, study
+
+    profile = Path(FOLDER.name) / "drawn.yaml"
+    few = {"photos": DRAWN, "min_per_species": 2}
+    profile.write_text(yaml.safe_dump({"based_on": "demo", "name": "drawn", "drawn": few}), encoding="utf-8")
+    opened = study.open_study(out=f"{FOLDER.name}/run", profile=str(profile), method="truth", device="cpu")
+    study.draw_photos(opened)
+    photos = study.scan_photos(opened)
+    return opened, photos, segments.run(opened, "truth", photos)
+
+
+def heads_and_literal_procedure():
+    """Heads beside features, and the whole sweep beside a forward pass for each photo in each epoch.
+
+    The literal procedure is measured on its steps: forward passes of K = 3's batches of one draw (51 photos)
+    through the network and one step of its last layer with Adam, for `steps` epochs of 100, and the evaluation
+    of the rest; then multiplied by epochs and draws. Every K costs in proportion to its photos, and 3 is the mean.
+    """
+    from fishlib import classifier, transfer
+
+    rows = []
+    for name in BACKBONES:
+        network, random = model(name), np.random.default_rng(0)
+        images = random.integers(0, 256, (SPECIES * 3, 224, 224, 3), np.uint8)
+        labels = np.arange(PHOTOS) % SPECIES
+        classifier.features(network, images[:8])  # the first call pays for set-up
+        start = time.perf_counter()
+        feats = classifier.features(network, images)
+        features_s = (time.perf_counter() - start) / len(images) * PHOTOS
+        feats = np.resize(feats, (PHOTOS, network.dim))
+        start = time.perf_counter()
+        for k in SHOTS:
+            draws = [_draw(labels, k, random) for _ in range(TRIALS)]
+            heads = transfer.train_heads(feats, labels, np.stack(draws), SPECIES, EPOCHS, seeds=[*range(TRIALS)])
+            transfer.predict_heads(feats, *heads)
+        heads_s = time.perf_counter() - start
+        epoch_s = _literal_epoch(network, images, labels[: len(images)])
+        literal_s = len(SHOTS) * TRIALS * (EPOCHS * epoch_s + features_s * (PHOTOS - len(images)) / PHOTOS)
+        how = f"{PHOTOS} photos, K = 1..5, {TRIALS} draws, {EPOCHS} epochs, one pre-training and input: "
+        how += f"features {features_s:.1f} s (from {len(images)}), heads {heads_s:.2f} s"
+        target = "<= 0.1" if name == "lite0" else "<= 0.05"
+        rows.append(row(f"heads_over_features_{name}", heads_s / features_s, target, how))
+        how += f"; literal {literal_s / 3600:.2f} h (an epoch of K = 3 {epoch_s:.2f} s, multiplied)"
+        rows.append(row(f"sweep_speedup_{name}", literal_s / (features_s + heads_s), ">= 100", how))
+    return rows
+
+
+def _draw(labels: np.ndarray, k: int, random) -> np.ndarray:
+    return np.concatenate([random.permutation(np.flatnonzero(labels == c))[:k] for c in range(SPECIES)])
+
+
+def _literal_epoch(network, images: np.ndarray, labels: np.ndarray) -> float:
+    """Seconds of an epoch as the paper describes it: every photo through the network, then Adam on the layer."""
+    from fishlib import classifier
+
+    layer = torch.nn.Linear(network.dim, SPECIES)
+    adam, target = torch.optim.Adam(layer.parameters(), lr=5e-4), torch.from_numpy(labels)
+    start = time.perf_counter()
+    x = torch.from_numpy(classifier.features(network, images))
+    adam.zero_grad()
+    torch.nn.functional.cross_entropy(layer(x), target).backward()
+    adam.step()
+    return time.perf_counter() - start
+
+
+def features_beside_bare_model():
+    """Pictures a second of the whole stage (decoding, masks, compositing, storing) beside tensors lying ready.
+
+    The bare model runs both ways, all cores on one batch and a batch a core; the faster of the two counts.
+    """
+    from fishlib import classifier, features
+    from fishlib.composite import BASIC
+
+    rows, variants = [], list(BASIC.values())
+    study, photos, found = drawn()
+    for name in BACKBONES:
+        network, some = model(name), photos.iloc[: DRAWN if name == "lite0" else DRAWN // 2]
+        pictures = np.concatenate([features.pictures(study, some, found, v) for v in variants])
+        ready = [classifier.normalise(network, pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
+
+        def bare(x, network=network):
+            with torch.inference_mode():
+                return network.model(x)
+
+        def a_batch_a_core(ready=ready, bare=bare):
+            with ThreadPoolExecutor(features.WORKERS, initializer=lambda: torch.set_num_threads(1)) as pool:
+                list(pool.map(bare, ready))
+            torch.set_num_threads(torch.get_num_threads())
+
+        def stage(some=some):
+            shutil.rmtree(study.cache / "features", ignore_errors=True)
+            return features.compute(study, some, found, variants, "imagenet")
+
+        ways = {"one batch at a time": lambda ready=ready, bare=bare: [bare(x) for x in ready]}
+        ways |= {"a batch a core": a_batch_a_core, "stage": stage}
+        with mock.patch.object(classifier, "load", return_value=network):  # loaded before, as for the bare model
+            seconds, _ = fastest(ways)
+        how = ", ".join(f"{way} {s:.1f} s" for way, s in seconds.items()) + f"; {len(some)} drawn photos x 4 inputs"
+        value = min(seconds["one batch at a time"], seconds["a batch a core"]) / seconds["stage"]
+        rows.append(row(f"features_over_bare_model_{name}", value, ">= 0.9", how + ", fp32"))
+    return rows
+
+
+def variants_decode_once():
+    """How often a photo is decoded and its mask read for every variant of tables 2 to 4 together."""
+    from fishlib import classifier, dataset, features
+    from fishlib.composite import BACKGROUNDS, variants_of_tables
+
+    study, photos, found = drawn()
+    some, real, calls = photos.iloc[:8], dataset.decode, []
+
+    def counted(path, *given, **options):
+        calls.append(path)
+        return real(path, *given, **options)
+
+    variants = variants_of_tables(list(BACKGROUNDS), [0, 1, 2, 3, 4, 5, 7, 10, 12, 15])
+    shutil.rmtree(study.cache / "features", ignore_errors=True)
+    with (
+        mock.patch.object(dataset, "decode", counted),
+        mock.patch.object(classifier, "load", return_value=model("lite0")),
+    ):
+        features.compute(study, some, found, variants, "imagenet")
+    most = max(calls.count(path) for path in set(calls))
+    how = f"{len(variants)} variants of {len(some)} photos: {len(calls)} files decoded, photo and mask each"
+    return [row("decodings_of_a_photo_for_all_variants", most, "<= 1", how)]
+
+
+def bf16_answers():
+    """Answers on bf16 features beside those on fp32 ones: ten K = 1 heads on drawn photos in four inputs."""
+    from fishlib import classifier, features, transfer
+    from fishlib.composite import BASIC
+
+    study, photos, found = drawn()
+    species = sorted(photos.species.unique())
+    labels = np.array([species.index(s) for s in photos.species])
+    pictures = np.concatenate([features.pictures(study, photos, found, v) for v in BASIC.values()])
+    full, half = (classifier.features(model("lite0"), pictures, dtype=d) for d in ("float32", "bfloat16"))
+    random = np.random.default_rng(0)
+    draws = np.stack([_draw(labels, 1, random) for _ in range(TRIALS)])
+    heads = transfer.train_heads(full[: len(photos)], labels, draws, len(species), EPOCHS)
+    same = transfer.predict_heads(full, *heads) == transfer.predict_heads(half, *heads)
+    how = f"{same.size} predictions: {len(photos)} drawn photos x 4 inputs x {TRIALS} heads, Lite0, CPU"
+    return [row("bf16_equal_answers", same.mean(), ">= 0.995", how)]
+
+
+MEMORY = """
+import resource, sys
+import pandas as pd
+from fishlib import features, study
+from fishlib.composite import ORIGINAL
+root, n = sys.argv[1], int(sys.argv[2])
+opened = study.open_study(out=f"{root}/run{n}", profile=f"{root}/tiny.yaml", photos=f"{root}/photos", device="cpu")
+ids = [f"a/{i}.jpg" for i in range(n)]
+photos = pd.DataFrame({"photo_id": ids, "species": "a", "path": ids, "sha256": ids})
+found = pd.DataFrame({"photo_id": ids, "mask_file": ""} | dict.fromkeys(("x0", "y0", "x1", "y1"), float("nan")))
+[values] = features.compute(opened, photos, found, [ORIGINAL], "none").values()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - values.nbytes)
+"""
+
+
+def memory_beside_number_of_photos():
+    """Peak memory of the stage, less the features themselves, for 1,000 and for 10,000 photos."""
+    import cv2
+
+    root = Path(FOLDER.name)
+    profile = {"based_on": "demo", "name": "tiny", "backbone": "test_efficientnet", "composite": {"size": 64}}
+    (root / "tiny.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
+    (root / "photos" / "a").mkdir(parents=True, exist_ok=True)
+    random, peaks = np.random.default_rng(0), []
+    photo = cv2.imencode(".jpg", random.integers(0, 256, (96, 128, 3), np.uint8))[1].tobytes()
+    for i in range(10_000):
+        (root / "photos" / "a" / f"{i}.jpg").write_bytes(photo)
+    for n in (1_000, 10_000):
+        command = [sys.executable, "-c", MEMORY, str(root), str(n)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        peaks.append(int(said.stdout.split()[-1]))
+    how = f"peak resident {peaks[0] / 1e6:.0f} and {peaks[1] / 1e6:.0f} MB, features aside, tiny photos and backbone"
+    return [row("memory_10000_over_1000_photos", peaks[1] / peaks[0], "<= 1.1", how)]
+
+
+MEASURES = [
+    heads_and_literal_procedure,
+    features_beside_bare_model,
+    variants_decode_once,
+    bf16_answers,
+    memory_beside_number_of_photos,
+]

@@ -169,6 +169,12 @@ def test_a_run_whose_photos_are_gone_still_has_a_report(copy):
     assert "photo not at hand" in species_page(copy, "マサバ").text
 
 
+def test_a_report_that_cannot_be_written_is_one_sentence(copy):
+    (copy / "report").write_text("in the way")
+    with pytest.raises(UserError, match="cannot be written"):
+        report.build(copy)
+
+
 def test_building_it_again_needs_no_torch_and_leaves_no_old_page(copy):
     (copy / "report").mkdir()
     (copy / "report" / "species-gone.html").write_text("old")

@@ -25,7 +25,6 @@ def gather(study: Study, manifest, predictions, scores, folder: Path) -> list[di
     missed = scores["status"] != segmenters.OK
     cuts = scores.assign(lost=missed | (scores["well_cut"] == 0), judged=missed | scores["well_cut"].notna())
     cuts = cuts[cuts["status"].isin(evaluation.COUNTED)].sort_values("iou", kind="stable")
-    (folder / "photos").mkdir(parents=True, exist_ok=True)
     pages = []
     for name in species.ordered(manifest["species"].unique()):
         known, rows = species.find(name), manifest[manifest["species"] == name]
@@ -88,7 +87,8 @@ def _photo(study: Study, row, answers: dict, folder: Path) -> dict:
         "width": picture.shape[1],
         "height": picture.shape[0],
     }
-    (folder / photo["image"]).write_bytes(views.jpeg(study, row.photo_id))
+    with cache.atomic(folder / photo["image"]) as temporary:
+        temporary.write_bytes(views.jpeg(study, row.photo_id))
     return photo
 
 

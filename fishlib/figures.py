@@ -93,6 +93,7 @@ def counts(manifest: pd.DataFrame, facts: dict | None = None) -> Figure:
     look = {"multiple": "stack", "discrete": True, "shrink": 0.75, "alpha": 1, "linewidth": 0}
     shown = [s for s in colours if s in {*manifest["status"]}]
     sns.histplot(rows, y="species", hue="status", hue_order=shown, palette=colours, ax=ax, **look)
+    sns.move_legend(ax, **BESIDE)  # inside it would cover bars of equal length
     for place, name in enumerate(order):
         mine = manifest[manifest["species"] == name]
         ax.text(len(mine), place, f" {(mine['status'] == 'ok').sum()}", va="center", fontsize=8)

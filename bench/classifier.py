@@ -57,7 +57,6 @@ def heads_and_literal_procedure():
     """
     from fishlib import classifier, transfer
 
-    rows = []
     for name in BACKBONES:
         network, random = model(name), np.random.default_rng(0)
         images = random.integers(0, 256, (SPECIES * 3, 224, 224, 3), np.uint8)
@@ -78,10 +77,9 @@ def heads_and_literal_procedure():
         how = f"{PHOTOS} photos, K = 1..5, {TRIALS} draws, {EPOCHS} epochs, one pre-training and input: "
         how += f"features {features_s:.1f} s (from {len(images)}), heads {heads_s:.2f} s"
         target = "<= 0.1" if name == "lite0" else "<= 0.05"
-        rows.append(row(f"heads_over_features_{name}", heads_s / features_s, target, how))
+        yield row(f"heads_over_features_{name}", heads_s / features_s, target, how)
         how += f"; literal {literal_s / 3600:.2f} h (an epoch of K = 3 {epoch_s:.2f} s, multiplied)"
-        rows.append(row(f"sweep_speedup_{name}", literal_s / (features_s + heads_s), ">= 100", how))
-    return rows
+        yield row(f"sweep_speedup_{name}", literal_s / (features_s + heads_s), ">= 100", how)
 
 
 def _draw(labels: np.ndarray, k: int, random) -> np.ndarray:
@@ -110,7 +108,7 @@ def features_beside_bare_model():
     from fishlib import classifier, features
     from fishlib.composite import BASIC
 
-    rows, variants = [], list(BASIC.values())
+    variants = list(BASIC.values())
     study, photos, found = drawn()
     for name in BACKBONES:
         network, some = model(name), photos.iloc[: DRAWN if name == "lite0" else DRAWN // 2]
@@ -136,8 +134,7 @@ def features_beside_bare_model():
             seconds, _ = fastest(ways)
         how = ", ".join(f"{way} {s:.1f} s" for way, s in seconds.items()) + f"; {len(some)} drawn photos x 4 inputs"
         value = min(seconds["one batch at a time"], seconds["a batch a core"]) / seconds["stage"]
-        rows.append(row(f"features_over_bare_model_{name}", value, ">= 0.9", how + ", fp32"))
-    return rows
+        yield row(f"features_over_bare_model_{name}", value, ">= 0.9", how + ", fp32")
 
 
 def variants_decode_once():

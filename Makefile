@@ -13,7 +13,7 @@ STAMP := $(VENV)/.fishlib-stamp
 help:
 	@echo "make reproduce   set up and run the whole study on drawn fish, report at the end"
 	@echo "make test        set up and run every test"
-	@echo "make lab         JupyterLab on the notebooks"
+	@echo "make lab         JupyterLab on notebook 03 and its failure explorer, the newest run"
 	@echo "make bench       measure every promised ratio, write runs/bench.json"
 
 $(STAMP): pyproject.toml requirements.lock
@@ -32,7 +32,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest
 
 lab: $(STAMP)
-	$(BIN)/jupyter lab --notebook-dir notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks --LabApp.default_url=/lab/tree/03_inference_only.ipynb
 
 bench: $(STAMP)
 	$(BIN)/python -m bench

@@ -52,11 +52,11 @@ def variants(study: Study) -> list[str]:
 
 
 def label(variant: str) -> str:
-    """crop_mask_d3 -> Crop & Mask, dilated × 3."""
+    """crop_mask_d3 -> Crop & Mask, dilated ×3."""
     if variant in composite.LABELS or not variant.startswith("crop_mask_"):
         return composite.LABELS.get(variant, variant)
     how = variant.removeprefix("crop_mask_")
-    return f"{composite.LABELS['crop_mask']}, {f'dilated × {how[1:]}' if how[1:].isdigit() else how}"
+    return f"{composite.LABELS['crop_mask']}, {f'dilated ×{how[1:]}' if how[1:].isdigit() else how}"
 
 
 def table(study: Study, method: str | None = None, variant: str = ORIGINAL.name) -> pd.DataFrame:

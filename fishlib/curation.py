@@ -91,7 +91,7 @@ def hints(
             own = imagehash.phash(Image.fromarray(picture))
             said += [f"looks like {_named(p, photo)}" for p, h in hashes.values() if h - own <= NEAR][:1]
             hashes[photo.photo_id] = photo, own
-            said += ["blurred"] * (sharpness(picture) < BLURRED)
+            said += ["blurred or dark"] * (sharpness(picture) < BLURRED)
         mask = read_mask(rows[photo.photo_id]) if photo.photo_id in rows else None
         if mask is not None:
             said += [f"{count} pieces"] if (count := masks.pieces(mask, MIN_SHARE)) > 1 else []

@@ -20,9 +20,8 @@ from fishlib.errors import UserError
 from fishlib.inference import judge
 from fishlib.study import Study
 
-THUMBNAIL, DETAIL = 240, 480  # px, long side
+THUMBNAIL = 240  # px, long side
 SUREST = next(iter(cases.SORTS))
-OUTLINE, TRUTH, BOX = (213, 94, 0), (86, 180, 233), (230, 159, 0)  # RGB, figures.py's RED, SKY and ORANGE
 
 
 def thumbnail(study: Study, photo_id: str, side: int = THUMBNAIL) -> np.ndarray:
@@ -111,87 +110,6 @@ def _group(study: Study, name: str, text: str, rows: pd.DataFrame, lang: str) ->
     return {"name": name, "text": text, "cards": _cards(study, rows, lang)}
 
 
-def photo_detail(study: Study, photo_id: str, method: str | None = None, lang: str = "ja", most: int = 12) -> str:
-    """HTML: one photo with its box and outline, every variant as the classifier saw it with its top 5, and at most
-    `most` candidates of the mask with their scores. Variants and answers are of the run's own method, box, outline
-    and candidates of `method` (the run's own without)."""
-    method, profile = method or study.method, study.profile
-    case = cases.table(study, method).set_index("photo_id").loc[photo_id]
-    photo = cases.frame(study, "manifest.csv").set_index("photo_id", drop=False).loc[photo_id]
-    found, picture = cases.index(study, method).loc[photo_id], thumbnail(study, photo_id, DETAIL)
-    why = segments.why(study, method, photo_id)
-    answers = cases.frame(study, "predictions.csv", "photo_id", "variant", "top5")
-    answers = answers[answers.photo_id == photo_id].set_index("variant").top5
-    wanted = composite.variants_of_tables(profile.composite.backgrounds, profile.composite.dilations)
-    shown = []
-    for variant, seen in features.picture(study, photo, cases.index(study, study.method).loc[photo_id], wanted).items():
-        top5 = [(species.label(n, lang), round(100 * p), n == case.species) for n, p in _top5(answers, variant)]
-        shown.append({"src": source(seen), "label": cases.label(variant.name), "top5": top5})
-    return html(
-        "photo",
-        study,
-        id=photo_id,
-        name=species.label(case.species, lang),
-        method=method_label(study, method),
-        found=", ".join(filter(None, [case.status.replace("_", " "), case.reason, caption(case)[1]])),
-        box=source(boxed(picture, found, int(photo.width))),
-        outline=source(outlined(study, picture, photo_id, method)),
-        truth=(study.out / "segments" / "truth").is_dir() and method != "truth",
-        own=study.facts()["method"],
-        asked=len(answers),
-        variants=shown,
-        why=why.get("why", ""),
-        candidates=_candidates(picture, why, most),
-        of=len(why.get("candidates", [])),
-    )
-
-
-def _top5(answers: pd.Series, variant: composite.Variant) -> list:
-    return json.loads(answers.get(variant.name, "[]"))
-
-
-def boxed(picture: np.ndarray, row, width: int) -> np.ndarray:
-    """A copy of a photo's picture with the detected box of the row; width: the photo's own, px."""
-    picture = picture.copy()
-    if (box := segments.box(row)) is not None:
-        corners = np.rint(box.reshape(2, 2) * picture.shape[1] / width).astype(int).tolist()
-        cv2.rectangle(picture, *corners, BOX, 2)
-    return picture
-
-
-def outlined(study: Study, picture: np.ndarray, photo_id: str, method: str, truth: bool = True) -> np.ndarray:
-    """A copy of a photo's picture with the outlines of the true mask, if there is one and it is wanted, and of the
-    method's."""
-    picture = picture.copy()
-    for name, colour in {**({"truth": TRUTH} if truth else {}), method: OUTLINE}.items():
-        rows = cases.index(study, name)
-        mask = segments.read_mask(study, name, rows.loc[photo_id]) if photo_id in rows.index else None
-        if mask is not None:
-            small = masks.resize_mask(mask, picture.shape[:2]).astype(np.uint8)
-            lines, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(picture, lines, -1, colour, 2, cv2.LINE_AA)
-    return picture
-
-
-def _candidates(picture: np.ndarray, why: dict, most: int) -> list[dict]:
-    """The candidates of a mask, the chosen one first, then by score; the rest of the picture is faded, and what lies
-    far from all of them is cut off."""
-    chosen, every = why.get("chosen"), list(enumerate(why.get("candidates", [])))
-    every.sort(key=lambda c: (c[0] != chosen, -c[1].get("total", c[1].get("fish", 0))))
-    shown = [masks.resize_mask(masks.from_rle(c["rle"]), picture.shape[:2]) for _, c in every[:most]]
-    box = masks.box_of(np.any(shown, axis=0)) if shown else None
-    x0, y0, x1, y1 = (
-        (0, 0, *picture.shape[1::-1]) if box is None else composite.crop_window(box, *picture.shape[:2], 0.1)
-    )
-    found = []
-    for mask, (i, candidate) in zip(shown, every, strict=False):
-        facts = {k: v for k, v in candidate.items() if k not in ("rle", "box")}
-        faded = np.where(mask[..., None], picture, 205 + picture // 6)[y0:y1, x0:x1]
-        small = dataset.working(np.ascontiguousarray(faded), THUMBNAIL)
-        found.append({"src": source(small), "chosen": i == chosen, "facts": facts})
-    return found
-
-
 @functools.cache
 def _template() -> jinja2.Template:
     # text is escaped unless the template says |safe, which only our own CSS gets
@@ -204,6 +122,11 @@ def html(macro: str, study: Study, **parts) -> str:
     """A macro of views.html as HTML with its style."""
     style = Path(__file__).with_name("views.css").read_text(encoding="utf-8")
     return _template().render(macro=macro, style=style, drawn=study.drawn, p=parts)
+
+
+def note(study: Study) -> str:
+    """HTML: whose photos these are, as every picture of drawn fish must say."""
+    return html("look", study, images={}, hints=[], name="")
 
 
 def thumbnails(study: Study, manifest: pd.DataFrame, species: str, most: int = 12):

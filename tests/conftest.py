@@ -1,18 +1,22 @@
 """What several test files share: a small study on disk (three species of coloured ellipses, with true masks, and a
 profile of small settings), a finished run of it with bad files among the photos, and a browser."""
 
+import json
 import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
-from fishlib import masks
+from fishlib import dataset, masks
 from fishlib.study import open_study
 
-SPECIES = {"Thunnus_albacares": (200, 180, 60), "マサバ": (60, 140, 200), "<b>odd & name": (180, 80, 90)}
+ODD = "<b>odd & name"
+NASTY = """7 "🐟" <img src=x onerror=alert(1)> '鮪'"""  # a file's name, all of it text
+SPECIES = {"Thunnus_albacares": (200, 180, 60), "マサバ": (60, 140, 200), ODD: (180, 80, 90)}
 LONELY, LONELY_FILE = '"><img src=x onerror=alert(1)> 🐟', 'it\'s "one" <i>鯖🐟.png'
 BAD = {
     "zero": lambda good: b"",
@@ -109,6 +113,57 @@ def done(messy, tiny_profile, tmp_path_factory):
     }  # fmt: skip
     assert run.reproduce(out=str(out), **given).is_file()
     return out, given
+
+
+@pytest.fixture
+def made(tmp_path, tiny_profile):
+    """A run folder with six photos of three species as the stages leave it, and its study."""
+    photos = {
+        "マサバ/1.png": ("ok", "good", 0.95, {"original": ("マサバ", 0.9), "mask": (ODD, 0.6)}),
+        "マサバ/2.png": ("ok", "part only", 0.4, {"original": (ODD, 0.7), "mask": ("マサバ", 0.8)}),
+        f"{ODD}/{NASTY}.png": ("ok", "extra region", 0.5, {"original": ("マサバ", 0.99), "mask": ("マサバ", 0.5)}),
+        f"{ODD}/4.png": ("no_detection", "missed", 0.0, {"original": (ODD, 0.8), "mask": (ODD, 0.8)}),
+        "NA/5.png": ("ok", "fin lost", 0.9, {}),  # trained the head: not asked
+        "NA/6.png": ("excluded", "", None, {}),
+    }
+    manifest, index, scores, answers = [], [], [], []
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 15:45] = True
+    out = tmp_path / "run"
+    for i, (photo_id, (status, kind, iou, named)) in enumerate(photos.items()):
+        species = photo_id.split("/")[0]
+        path = tmp_path / "photos" / photo_id
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(".png", np.full((40, 60, 3), 40 * i, np.uint8))[1].tobytes())
+        manifest.append([photo_id, species, photo_id, f"sha{i}", 60, 40, "excluded" if kind == "" else "ok", ""])
+        row = {"photo_id": photo_id, "species": species, "status": status, "reason": ""}
+        if status == "ok":
+            masks.write_mask(mask, out / "segments" / "grabcut" / f"{i}.png")
+            row |= {"x0": 15, "y0": 10, "x1": 45, "y1": 30, "mask_file": f"{i}.png"}
+        index.append(row)
+        if iou is not None:
+            scores.append({"photo_id": photo_id, "method": "grabcut", "iou": iou, "kind": kind})
+        for variant, (answer, share) in named.items():
+            top5 = json.dumps([[answer, share], ["NA", 0.01]], ensure_ascii=False)
+            right = int(answer == species)
+            answers.append([photo_id, species, variant, status, answer, share, top5, right, 1])
+    why = {
+        "candidates": [{"rle": masks.to_rle(m), "total": t} for m, t in ((mask, 0.2), (~mask, 0.9), (mask, 0.5))],
+        "chosen": 2,
+        "why": "ahead in <i>share</i>",
+    }
+    (out / "segments" / "grabcut" / "why" / "マサバ").mkdir(parents=True)
+    (out / "segments" / "grabcut" / "why" / "マサバ" / "1.json").write_text(json.dumps(why), encoding="utf-8")
+    dataset.write_frame(pd.DataFrame(manifest, columns=dataset.COLUMNS), out / "manifest.csv")
+    columns = ["photo_id", "species", "status", "reason", "x0", "y0", "x1", "y1", "mask_file"]
+    dataset.write_frame(pd.DataFrame(index, columns=columns), out / "segments" / "grabcut" / "index.csv")
+    dataset.write_frame(pd.DataFrame(scores), out / "scores.csv")
+    names = ["photo_id", "species", "variant", "status", "predicted", "confidence", "top5", "correct", "counted"]
+    dataset.write_frame(pd.DataFrame(answers, columns=names), out / "predictions.csv")
+    given = {"profile": str(tiny_profile), "photos": str(tmp_path / "photos"), "method": "grabcut"}
+    opened = open_study(out=str(out), **given)
+    (out / "run.json").write_text(json.dumps({"parameters": given | {"out": "elsewhere"}}), encoding="utf-8")
+    return opened
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -78,3 +79,16 @@ def test_pieces_and_border_come_from_the_masks():
     manifest = MANIFEST.assign(sha256=["1", "2", "3", ""])
     hints = curation.hints(manifest, segments, lambda row: {"two": two, "cut": cut}.get(row.mask))
     assert hints.values.tolist() == [["a/2.jpg", "touches the border"], ["b/ガ.jpg", "2 pieces"]]
+
+
+def test_pictures_tell_blur_and_near_duplicates_and_boxes_second_fish():
+    random = np.random.default_rng(0)
+    scene = cv2.resize(random.integers(0, 255, (6, 8, 3), np.uint8), (240, 180), interpolation=cv2.INTER_NEAREST)
+    other = cv2.resize(random.integers(0, 255, (6, 8, 3), np.uint8), (240, 180), interpolation=cv2.INTER_NEAREST)
+    again = np.clip(scene.astype(int) + random.integers(-9, 9, scene.shape), 0, 255).astype(np.uint8)
+    looks = {"a/1.jpg": scene, "a/2.jpg": again, "b/ガ.jpg": cv2.GaussianBlur(other, (0, 0), 9)}
+    boxes = {"a/1.jpg": [[0, 0, 10, 10], [1, 0, 10, 10], [40, 40, 60, 60]], "a/2.jpg": [[0, 0, 9, 9], [0, 1, 9, 9]]}
+    manifest = MANIFEST.assign(sha256=["1", "2", "3", ""])
+    hints = curation.hints(manifest, look=looks.get, boxes=lambda photo_id: boxes.get(photo_id, []))
+    said = [["a/1.jpg", "2 detections"], ["a/2.jpg", "looks like a/1.jpg"], ["b/ガ.jpg", "blurred or dark"]]
+    assert hints.values.tolist() == said

@@ -98,8 +98,9 @@ def code_lines(path: Path) -> int:
 def test_the_package_stays_thin():
     package = ROOT / "fishlib"
     # the rivals of GDINO-SAM are many and none needs another: they count apart from the study itself
-    # and so does the report, which only shows what the stages left
-    parts = {"phantom": 1000, "zoo": 1000, "segmenters": 1000, "report": 250, "": 3000}
+    # and so do the report, which only shows what the stages left, and the widgets: clicks and their order take many
+    # short lines, and no stage imports them
+    parts = {"phantom": 1000, "zoo": 1000, "segmenters": 1000, "report": 250, "widgets": 700, "": 3000}
     lines = dict.fromkeys(parts, 0)
     for path in package.rglob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path

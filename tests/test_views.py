@@ -8,70 +8,17 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import NASTY, ODD
 
 from fishlib import cases, dataset, masks, study, views
 from fishlib.errors import UserError
 from fishlib.study import open_study, reopen
-
-ODD = "<b>odd & name"
-NAMES = ["マサバ", ODD, "NA"]
-NASTY = '7 "🐟" <img src=x onerror=alert(1)>'
-
-
-@pytest.fixture
-def made(tmp_path, tiny_profile):
-    """A run folder with six photos of three species as the stages leave it, and its study."""
-    photos = {
-        "マサバ/1.png": ("ok", "good", 0.95, {"original": ("マサバ", 0.9), "mask": (ODD, 0.6)}),
-        "マサバ/2.png": ("ok", "part only", 0.4, {"original": (ODD, 0.7), "mask": ("マサバ", 0.8)}),
-        f"{ODD}/{NASTY}.png": ("ok", "extra region", 0.5, {"original": ("マサバ", 0.99), "mask": ("マサバ", 0.5)}),
-        f"{ODD}/4.png": ("no_detection", "missed", 0.0, {"original": (ODD, 0.8), "mask": (ODD, 0.8)}),
-        "NA/5.png": ("ok", "fin lost", 0.9, {}),  # trained the head: not asked
-        "NA/6.png": ("excluded", "", None, {}),
-    }
-    manifest, index, scores, answers = [], [], [], []
-    mask = np.zeros((40, 60), bool)
-    mask[10:30, 15:45] = True
-    out = tmp_path / "run"
-    for i, (photo_id, (status, kind, iou, named)) in enumerate(photos.items()):
-        species = photo_id.split("/")[0]
-        path = tmp_path / "photos" / photo_id
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode(".png", np.full((40, 60, 3), 40 * i, np.uint8))[1].tobytes())
-        manifest.append([photo_id, species, photo_id, f"sha{i}", 60, 40, "excluded" if kind == "" else "ok", ""])
-        row = {"photo_id": photo_id, "species": species, "status": status, "reason": ""}
-        if status == "ok":
-            masks.write_mask(mask, out / "segments" / "grabcut" / f"{i}.png")
-            row |= {"x0": 15, "y0": 10, "x1": 45, "y1": 30, "mask_file": f"{i}.png"}
-        index.append(row)
-        if iou is not None:
-            scores.append({"photo_id": photo_id, "method": "grabcut", "iou": iou, "kind": kind})
-        for variant, (answer, share) in named.items():
-            top5 = json.dumps([[answer, share], ["NA", 0.01]], ensure_ascii=False)
-            right = int(answer == species)
-            answers.append([photo_id, species, variant, status, answer, share, top5, right, 1])
-    why = {
-        "candidates": [{"rle": masks.to_rle(m), "total": t} for m, t in ((mask, 0.2), (~mask, 0.9), (mask, 0.5))],
-        "chosen": 2,
-        "why": "ahead in <i>share</i>",
-    }
-    (out / "segments" / "grabcut" / "why" / "マサバ").mkdir(parents=True)
-    (out / "segments" / "grabcut" / "why" / "マサバ" / "1.json").write_text(json.dumps(why), encoding="utf-8")
-    dataset.write_frame(pd.DataFrame(manifest, columns=dataset.COLUMNS), out / "manifest.csv")
-    columns = ["photo_id", "species", "status", "reason", "x0", "y0", "x1", "y1", "mask_file"]
-    dataset.write_frame(pd.DataFrame(index, columns=columns), out / "segments" / "grabcut" / "index.csv")
-    dataset.write_frame(pd.DataFrame(scores), out / "scores.csv")
-    names = ["photo_id", "species", "variant", "status", "predicted", "confidence", "top5", "correct", "counted"]
-    dataset.write_frame(pd.DataFrame(answers, columns=names), out / "predictions.csv")
-    given = {"profile": str(tiny_profile), "photos": str(tmp_path / "photos"), "method": "grabcut"}
-    opened = open_study(out=str(out), **given)
-    (out / "run.json").write_text(json.dumps({"parameters": given | {"out": "elsewhere"}}), encoding="utf-8")
-    return opened
+from fishlib.widgets.detail import photo_detail
 
 
 def test_every_counted_photo_is_one_row_whatever_its_name(made):
     rows = cases.table(made, variant="mask")
-    assert len(rows) == 5 and set(rows.species) == set(NAMES)
+    assert len(rows) == 5 and set(rows.species) == {"マサバ", ODD, "NA"}
     assert rows.correct.isna().sum() == 1 and rows.predicted.tolist()[-1] == ""
 
 
@@ -94,7 +41,7 @@ def test_photos_are_picked_by_species_answer_and_kind_and_sorted(made):
 def test_names_of_files_and_species_are_text(made):
     grid = views.failure_grid(made, title="<u>")
     pages = [grid, views.worst_species(made), views.confusion_pairs(made)]
-    pages += [views.photo_detail(made, photo_id) for photo_id in cases.table(made).photo_id]
+    pages += [photo_detail(made, photo_id) for photo_id in cases.table(made).photo_id]
     for page in pages:
         assert "<b>odd" not in page and "<img src=x" not in page and "<i>share" not in page and "<u>" not in page
     assert "&lt;b&gt;odd &amp; name" in grid and "🐟" in grid and "マサバ" in grid
@@ -109,15 +56,16 @@ def test_worst_species_says_whom_it_is_taken_for(made):
 
 
 def test_the_chosen_candidate_comes_first_and_says_why(made):
-    page = views.photo_detail(made, "マサバ/1.png", most=2)
+    page = photo_detail(made, "マサバ/1.png")
     chosen, other = page[page.index("Candidates") :].split("<figure")[1:]
-    assert 'class="chosen"' in chosen and "0.50" in chosen and "0.90" in other
-    assert "2 of 3" in page and "ahead in &lt;i&gt;share" in page and "60 %" in page
+    assert 'class="chosen"' in chosen and "0.50" in chosen and "2 alike" in chosen  # two of the three masks are one
+    assert 'class="chosen"' not in other and "0.90" in other
+    assert "3 in all, 2 shown" in page and "ahead in &lt;i&gt;share" in page and "60 %" in page
 
 
 def test_a_photo_without_mask_or_answer_is_shown(made):
-    assert "was not asked" in views.photo_detail(made, "NA/5.png")
-    assert "no detection" in views.photo_detail(made, f"{ODD}/4.png")
+    assert "was not asked" in photo_detail(made, "NA/5.png")
+    assert "no detection" in photo_detail(made, f"{ODD}/4.png")
 
 
 def test_stages_that_have_not_run_leave_empty_views(made):
@@ -125,7 +73,7 @@ def test_stages_that_have_not_run_leave_empty_views(made):
         (made.out / name).unlink()
     assert "No wrong answer" in views.worst_species(made) and "No wrong answer" in views.confusion_pairs(made)
     assert "1 photo" in views.failure_grid(made)  # the one without a mask
-    assert "was not asked" in views.photo_detail(made, "マサバ/1.png")
+    assert "was not asked" in photo_detail(made, "マサバ/1.png")
 
 
 def test_a_thumbnail_is_made_once_and_again_when_the_photo_changes(made, monkeypatch):

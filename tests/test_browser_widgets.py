@@ -1,0 +1,202 @@
+"""Explorer, reviewer and curator as a person uses them: a real JupyterLab in a real browser, on a small run."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from conftest import LONELY, LONELY_FILE, ODD
+
+from fishlib import run
+
+pytestmark = pytest.mark.browser
+TOKEN = "only-on-this-machine"
+LAB = [
+    "--no-browser", "--allow-root", "--LabApp.news_url=None", "--ServerApp.ip=127.0.0.1",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly",
+    f"--IdentityProvider.token={TOKEN}",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def copied(done, tmp_path_factory):
+    """(run folder, folder of notebooks that open it): copies, for here answers are given."""
+    root = tmp_path_factory.mktemp("lab")
+    shutil.copytree(done[0], root / "run")
+    (root / "notebooks").mkdir()
+    for path in run.notebooks():
+        notebook = nbformat.read(path, as_version=4)
+        [cell] = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+        cell.source = "\n".join(f"{k} = {v!r}" for k, v in {"out": str(root / "run"), **done[1]}.items())
+        nbformat.write(notebook, root / "notebooks" / path.name)
+    return root / "run", root / "notebooks"
+
+
+@pytest.fixture(scope="module")
+def lab(copied, tmp_path_factory):
+    """Address of a JupyterLab on this machine that asks no other; off again at the end."""
+    home = tmp_path_factory.mktemp("home")
+    settings = home / "settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    (settings / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": "none"}))  # every cell is drawn
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = {"HOME": home, "JUPYTER_CONFIG_DIR": home / "config", "JUPYTER_DATA_DIR": home / "data"}
+    places |= {"JUPYTER_RUNTIME_DIR": home / "runtime", "JUPYTERLAB_SETTINGS_DIR": home / "settings"}
+    places |= {"JUPYTERLAB_WORKSPACES_DIR": home / "spaces", "IPYTHONDIR": home / "ipython"}
+    environment = os.environ | {k: str(v) for k, v in places.items()}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+    command = [sys.executable, "-m", "jupyterlab", *LAB, f"--ServerApp.port={port}", f"--notebook-dir={copied[1]}"]
+    with (home / "lab.log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while not answers(f"{address}/api/status?token={TOKEN}"):
+            assert process.poll() is None and time.monotonic() < deadline, (home / "lab.log").read_text()
+            time.sleep(0.3)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as response:
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def page(browser, lab):
+    """A page on the lab; a dialog that a name opened would fail the test."""
+    opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+    opened.set_default_timeout(120_000)
+    opened.dialogs = []
+
+    def answer(dialog):
+        if dialog.type == "beforeunload":  # the lab asks whether to leave an unsaved notebook
+            dialog.accept()
+        else:
+            opened.dialogs.append(dialog.message)
+            dialog.dismiss()
+
+    opened.on("dialog", answer)
+    yield opened
+    assert opened.dialogs == []
+    opened.close()
+
+
+def open_notebook(page, lab, name: str, wait_for: str) -> None:
+    page.goto(f"{lab}/lab/tree/{name}?token={TOKEN}&reset")
+    page.locator(".jp-Notebook").wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    error = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+    page.locator(wait_for).or_(error).first.wait_for(timeout=300_000)
+    assert error.count() == 0, error.first.inner_text()
+
+
+def clicked(page, what: str, button, seen, wanted) -> None:
+    """Click, wait until seen() says `wanted`, and tell how long that took: a measurement, nothing is required."""
+    start = time.perf_counter()
+    button.click()
+    while not wanted(seen()):
+        assert time.perf_counter() - start < 60, f"{what}: {seen()!r}"
+        page.wait_for_timeout(10)
+    print(f"latency {what}: {1000 * (time.perf_counter() - start):.0f} ms")
+
+
+def test_explorer(page, lab, copied, artifacts):
+    open_notebook(page, lab, "03_inference_only.ipynb", ".fw-matrix .fw-cell")
+    explorer = page.locator(".fw").last
+    explorer.scroll_into_view_if_needed()
+    assert explorer.locator(".fw-axis1").get_by_text(ODD).count() == 1  # text, no markup
+    photos, cell = explorer.locator(".fw-photo"), explorer.locator(".fw-cell").first
+    count = explorer.locator(".fw-photos .widget-html-content").first
+    wanted = int(cell.inner_text())
+    clicked(page, "a cell of the matrix", cell, photos.count, lambda n: n == wanted)
+    assert count.inner_text().startswith(f"{wanted} photos") and "fw-on" in cell.get_attribute("class")
+    background = "e => getComputedStyle(e, '::before').backgroundImage"
+    assert photos.first.evaluate(background).startswith('url("data:image/jpeg')
+    explorer.screenshot(path=artifacts / "explorer_cell.png")
+    detail = explorer.locator(".fw-single .fl")
+    clicked(page, "a photo", photos.first, detail.count, lambda n: n == 1)
+    assert detail.get_by_text("detected box").is_visible()
+    assert detail.locator(".seen figure").count() == len(pd.read_csv(copied[0] / "predictions.csv").variant.unique())
+    explorer.screenshot(path=artifacts / "explorer_photo.png")
+    clicked(page, "back", explorer.locator(".fw-back"), photos.first.is_visible, bool)
+    clicked(page, "all photos", explorer.locator(".fw-reset"), photos.count, lambda n: n > wanted)
+    names = explorer.locator(".fw-axis1")
+    clicked(page, "English", explorer.get_by_text("English"), names.inner_text, lambda text: "yellowfin" in text)
+    assert photos.get_by_text(LONELY).count() == 1  # a species called like markup is text
+    explorer.get_by_title(f"{LONELY}/{LONELY_FILE}", exact=True).click()
+    detail.get_by_text(LONELY_FILE).wait_for()
+    explorer.screenshot(path=artifacts / "explorer_names.png")
+
+
+def verdicts(out: Path) -> list:
+    path = out / "reviews.csv"
+    return pd.read_csv(path, dtype=str, keep_default_na=False).verdict.tolist() if path.is_file() else []
+
+
+def until(page, seen, wanted) -> None:
+    deadline = time.monotonic() + 60
+    while seen() != wanted:
+        assert time.monotonic() < deadline, (seen(), wanted)
+        page.wait_for_timeout(50)
+
+
+def test_reviewer_by_keyboard_survives_a_reload(page, lab, copied, artifacts):
+    out, _ = copied
+    open_notebook(page, lab, "02_background_removal.ipynb", ".fw-keys input")
+    reviewer = page.locator(".fw").last
+    field, head = reviewer.locator(".fw-keys input"), reviewer.locator(".fw-head")
+    field.scroll_into_view_if_needed()
+    field.focus()
+    for n, (key, said) in enumerate(zip("gbu", ("good", "bad", "unsure"), strict=True), start=1):
+        start = time.perf_counter()
+        page.keyboard.type(key)
+        until(page, lambda: len(verdicts(out)), n)
+        print(f"latency verdict on disk: {1000 * (time.perf_counter() - start):.0f} ms")
+        assert verdicts(out)[-1] == said
+    page.keyboard.type("z")
+    until(page, lambda: verdicts(out), ["good", "bad"])
+    head.get_by_text("2 of").wait_for()
+    reviewer.screenshot(path=artifacts / "reviewer.png")
+    page.keyboard.type("gbgb", delay=0)  # faster than the kernel answers: none is lost, none counts twice
+    until(page, lambda: verdicts(out), ["good", "bad", "good", "bad", "good", "bad"])
+    page.reload()
+    open_notebook(page, lab, "02_background_removal.ipynb", ".fw-keys input")
+    page.locator(".fw-head").get_by_text("6 of").first.wait_for()
+    assert verdicts(out) == ["good", "bad", "good", "bad", "good", "bad"]
+
+
+def test_curator_answers_reach_the_manifest(page, lab, copied, artifacts):
+    out, _ = copied
+    open_notebook(page, lab, "01_data_curation.ipynb", ".fw-keys input")
+    curator = page.locator(".fw").last
+    shown = curator.locator(".fl figcaption")
+    shown.wait_for()
+    photo = shown.inner_text()
+    curator.locator(".fw-no").click()
+    until(page, lambda: (out / "curation.csv").is_file(), True)
+    page.wait_for_timeout(300)
+    curator.screenshot(path=artifacts / "curator.png")
+    decided = pd.read_csv(out / "curation.csv", dtype=str, keep_default_na=False)
+    assert decided[decided.one_whole_fish == "no"].photo_id.tolist() == [photo]
+    open_notebook(page, lab, "01_data_curation.ipynb", ".fw-keys input")
+    until(page, lambda: "curation: no" in (out / "manifest.csv").read_text(encoding="utf-8"), True)

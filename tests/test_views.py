@@ -52,7 +52,7 @@ def test_worst_species_says_whom_it_is_taken_for(made):
     page = views.worst_species(made)
     assert "50 % right (1 of 2); taken for マサバ 1" in page and page.count("<figure") == 2
     assert "No wrong answer" not in page
-    assert "&lt;b&gt;odd &amp; name → マサバ</b>: 1 of 2" in views.confusion_pairs(made)
+    assert "&lt;b&gt;odd &amp; name → マサバ</strong>: 1 of 2" in views.confusion_pairs(made)
 
 
 def test_the_chosen_candidate_comes_first_and_says_why(made):

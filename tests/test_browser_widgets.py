@@ -129,13 +129,14 @@ def test_explorer(page, lab, copied, artifacts):
     count = explorer.locator(".fw-photos .widget-html-content").first
     wanted = int(cell.inner_text())
     clicked(page, "a cell of the matrix", cell, photos.count, lambda n: n == wanted)
-    assert count.inner_text().startswith(f"{wanted} photos") and "fw-on" in cell.get_attribute("class")
+    until(page, lambda: count.inner_text().split(",")[0], f"{wanted} photos")
+    until(page, lambda: "fw-on" in cell.get_attribute("class"), True)
     background = "e => getComputedStyle(e, '::before').backgroundImage"
     assert photos.first.evaluate(background).startswith('url("data:image/jpeg')
     explorer.screenshot(path=artifacts / "explorer_cell.png")
     detail = explorer.locator(".fw-single .fl")
     clicked(page, "a photo", photos.first, detail.count, lambda n: n == 1)
-    assert detail.get_by_text("detected box").is_visible()
+    detail.get_by_text("detected box").wait_for()  # in the page first, in view a moment later
     assert detail.locator(".seen figure").count() == len(pd.read_csv(copied[0] / "predictions.csv").variant.unique())
     explorer.screenshot(path=artifacts / "explorer_photo.png")
     clicked(page, "back", explorer.locator(".fw-back"), photos.first.is_visible, bool)

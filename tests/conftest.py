@@ -3,6 +3,7 @@ profile of small settings), a finished run of it with bad files among the photos
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import cv2
@@ -189,3 +190,14 @@ def artifacts():
     folder = Path(__file__).parents[1] / "runs" / "test-artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def strict_figures():
+    """Warnings (a missing glyph, a layout that does not fit) fail a test; no figure may stay open."""
+    from matplotlib import pyplot as plt
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    assert plt.get_fignums() == []

@@ -1,25 +1,14 @@
-import warnings
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from fishlib import figure3
 
 FACTS = {"drawn": True, "method": "grabcut", "classifier": "some network, trained: only the new last layer"}
 INPUTS = ("original", "mask", "crop", "crop_mask")
-
-
-@pytest.fixture(autouse=True)
-def strict():
-    """Warnings (a missing glyph, a layout that does not fit) fail a test; no figure may stay open."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-    assert plt.get_fignums() == []
+pytestmark = pytest.mark.usefixtures("strict_figures")
 
 
 def transfer(pretrainings=("none", "imagenet", "specimen"), variants=("original", "mask"), trials=2):

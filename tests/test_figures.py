@@ -1,24 +1,13 @@
-import warnings
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 
 from fishlib import figures, tables
 
 NASTY = r'<b>"x"|&_%$\frac'
 FACTS = {"drawn": True, "method": "grabcut"}
-
-
-@pytest.fixture(autouse=True)
-def strict():
-    """Warnings (a missing glyph, a layout that does not fit) fail a test; no figure may stay open."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-    assert plt.get_fignums() == []
+pytestmark = pytest.mark.usefixtures("strict_figures")
 
 
 def predictions():

@@ -102,7 +102,7 @@ def text_read_once():
 
 def photos_read_ahead():
     """The segments stage's reading, with a model that computes elsewhere for as long as a photo takes to decode."""
-    from fishlib import dataset, segments
+    from fishlib import dataset
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
@@ -118,7 +118,7 @@ def photos_read_ahead():
         pause = (time.perf_counter() - start) / 5
         ways = {
             "in turn": lambda rows: zip(rows, map(load, rows), strict=True),
-            "ahead": lambda r: segments.ahead(r, load),
+            "ahead": lambda r: dataset.ahead(r, load),
         }
         for name in [*ways] * 2:  # the faster of two turns, as other work on the machine disturbs them
             start = time.perf_counter()

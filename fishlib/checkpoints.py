@@ -60,6 +60,12 @@ def told(path: Path) -> dict:
     return {k: facts[k] for k in FACTS if k in facts}
 
 
+def classes(source: str | Path) -> list[str] | None:
+    """Class names of a classifier's outputs in their order, without loading it; None where it comes with no list."""
+    path = existing(source)
+    return (told(path) or beside(path)).get("classes")
+
+
 def describe(source: str | Path, backbone: str = LITE0) -> str:
     """Words for a caption: which network and where its weights come from."""
     if str(source) in ("none", "imagenet"):

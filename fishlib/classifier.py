@@ -16,9 +16,9 @@ import torch
 from fishlib import cache
 from fishlib.checkpoints import LITE0, beside, existing, identity, imagenet_file, read
 from fishlib.errors import UserError
-from fishlib.matching import match_classes, maybe
+from fishlib.matching import masked_logits, match_classes, maybe
 
-__all__ = ["identity", "match_classes"]  # from here as well: one import for whoever has a classifier
+__all__ = ["identity", "masked_logits", "match_classes"]  # from here as well: one import for whoever has a classifier
 # TensorFlow's EfficientNet-lite repository: MEAN_RGB 127, STDDEV_RGB 128
 LITE0_MEAN, LITE0_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
@@ -181,11 +181,6 @@ def logits(model: Classifier, feats: np.ndarray) -> np.ndarray:
         raise UserError(f"{model.name} ({model.pretraining}) has no output layer; give a trained one.")
     weight, bias = (v.double().numpy() for v in model.head)
     return (feats.astype(np.float64) @ weight.T + bias).astype(np.float32)  # float64: no trace of the block
-
-
-def masked_logits(logits: np.ndarray, indices: list[int]) -> np.ndarray:
-    """2-stage MA (paper section 4.3.1): the outputs of the target species alone, (N, C) -> (N, T)."""
-    return logits[:, list(indices)]
 
 
 def predict(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,10 @@
 
 import os
 import re
+import time
 import unicodedata
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,7 @@ from fishlib import cache, composite, dataset, masks, segmenters
 from fishlib.errors import UnreadablePhoto, UserError
 
 BOX = ["x0", "y0", "x1", "y1"]  # XYXY, pixels of the photo
+EVERY = 5  # seconds between two writings of index.csv: of thousands of photos it takes longer than a photo
 COLUMNS = ["path", "status", "reason", *BOX, "score", "cutout", "mask", "sha256", "settings"]
 
 
@@ -42,21 +45,42 @@ def cut(
         why = f"made with '{min(other)}', not '{settings}' (last: the method's parameters and checkpoints)"
         raise UserError(f"{out} holds cut-outs {why}; choose another --out or use --overwrite.")
     owners = {_fold(row[k]): path for path, row in rows.items() for k in ("cutout", "mask") if row[k]}
+    todo = {}  # path -> its files
+    for path, photo_id in photos.items():
+        cutout = Path(photo_id).with_suffix(".png").as_posix()
+        files = {"cutout": cutout, "mask": f"masks/{cutout}"}
+        if why := _taken(path, files.values(), owners, out):
+            rows[path] = _row(path, status="not_written", reason=why)
+            continue
+        todo[path] = files
+        owners |= {_fold(file): path for file in files.values()}
+        if rows.get(path, {}).get("settings") != settings:  # after a kill these files are known as our own
+            rows[path] = _row(path, status="pending", **files)
+
+    def load(path: str) -> tuple:
+        """(sha256, photo), (sha256, why it cannot be read), or (sha256, None) where the photo is finished."""
+        row, digest = rows[path], cache.file_hash(path) if Path(path).is_file() else ""
+        whole = all((out / todo[path][kind]).is_file() for kind in todo[path] if row[kind])
+        if whole and (row["settings"], row["sha256"]) == (settings, digest):
+            return digest, None
+        try:
+            if not digest:
+                raise UnreadablePhoto(f"{path} is no regular file, or its name is not UTF-8.")
+            return digest, dataset.decode(path)
+        except UnreadablePhoto as error:
+            return digest, error
+
     try:
-        for path, photo_id in tqdm(photos.items(), f"cut ({method})"):
-            cutout = Path(photo_id).with_suffix(".png").as_posix()
-            files = {"cutout": cutout, "mask": f"masks/{cutout}"}
-            if why := _taken(path, files.values(), owners, out):
-                rows[path] = _row(path, status="not_written", reason=why)
+        _write(rows, out)
+        written = time.monotonic()
+        for path, (digest, image) in tqdm(dataset.ahead(list(todo), load), f"cut ({method})", len(todo)):
+            if image is None:
                 continue
-            row, digest = rows.get(path, _row(path)), cache.file_hash(path) if Path(path).is_file() else ""
-            whole = all((out / files[kind]).is_file() for kind in files if row[kind])
-            if whole and (row["settings"], row["sha256"]) == (settings, digest):
-                continue
-            owners |= {_fold(file): path for file in files.values()}
-            rows[path] = _row(path, status="pending", **files)  # after a kill these are known as our own
-            _write(rows, out)
-            found, picture, mask = _segment(path, photo_id, segmenter, colour, crop, dilate)
+            files = todo[path]
+            if not rows[path]["cutout"]:
+                rows[path] = _row(path, status="pending", **files)
+                _write(rows, out)
+            found, picture, mask = _segment(image, photos[path], segmenter, colour, crop, dilate)
             for file in files.values() if picture is None else ():  # what other settings left
                 (out / file).unlink(missing_ok=True)
             if picture is not None:
@@ -65,11 +89,15 @@ def cut(
                     temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
                 found |= files
             rows[path] = _row(path, sha256=digest, settings=settings, **found)
-            _write(rows, out)
             new += 1
-        _write(rows, out)
+            if time.monotonic() - written > EVERY:
+                _write(rows, out)
+                written = time.monotonic()
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
+    finally:
+        with suppress(UserError):  # the folder is gone or full, which has been said
+            _write(rows, out)
     return {"photos": len(photos), "new": new, **Counter(rows[path]["status"] for path in photos)}
 
 
@@ -118,14 +146,13 @@ def _taken(path: str, files, owners: dict[str, str], out: Path) -> str:
     return ""
 
 
-def _segment(path, photo_id, segmenter, colour, crop, dilate) -> tuple:
-    """What was found, for the row; the cut-out as OpenCV writes it (BGR, BGRA) and the mask, or None."""
-    try:
-        if not Path(path).is_file():
-            raise UnreadablePhoto(f"{path} is no regular file, or its name is not UTF-8.")
-        image = dataset.decode(path)
-    except UnreadablePhoto as error:
-        return {"status": "unreadable", "reason": str(error)}, None, None
+def _segment(image, photo_id, segmenter, colour, crop, dilate) -> tuple:
+    """What was found, for the row; the cut-out as OpenCV writes it (BGR, BGRA) and the mask, or None.
+
+    image: uint8 (H, W, 3), or the UnreadablePhoto that tells why there is none.
+    """
+    if isinstance(image, UnreadablePhoto):
+        return {"status": "unreadable", "reason": str(image)}, None, None
     small, (height, width) = dataset.working(image), image.shape[:2]
     [found] = segmenter.segment([small], [photo_id])
     row, box = {"status": found.status, "reason": found.reason}, found.box

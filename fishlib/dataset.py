@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import unicodedata
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -149,6 +150,15 @@ def read_manifest(csv: Path) -> pd.DataFrame:
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """A CSV (UTF-8, \\n, no index), atomically; 9 digits hold a float32 and drop the noise of a float64."""
     cache.write_text(path, frame.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
+
+
+def ahead(items: list, load: Callable) -> Iterator[tuple]:
+    """(item, load(item)) in order; while the caller works on one, a thread loads the next, and no more than that."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(load, items[0]) if items else None
+        for item, following in zip(items, [*items[1:], None], strict=False):
+            loaded, coming = coming.result(), None if following is None else pool.submit(load, following)
+            yield item, loaded
 
 
 def _shuffled(ids, species: str, *entropy: int) -> list[str]:

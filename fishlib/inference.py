@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 
-from fishlib import checkpoints, dataset, features
+from fishlib import cache, checkpoints, dataset, features
 from fishlib.composite import BASIC, ORIGINAL, variants_of_tables
 from fishlib.errors import UserError
+from fishlib.matching import masked_logits, match_classes
 from fishlib.study import Study, keep_notes
 
 COLUMNS = ["photo_id", "species", "variant", "status", "predicted", "confidence", "top5", "correct", "counted"]
@@ -53,15 +54,27 @@ def _features_source(study: Study) -> str:
 
 def _masked_outputs(study, photos, found, wanted):
     """2-stage MA: (evaluated photos, species, variant -> logits (N, T), notes)."""
-    from fishlib import classifier
-
-    model = classifier.load(study.classifier, study.profile.backbone, study.device, study.profile.seed)
-    species = sorted(photos.species.unique())
-    indices = list(classifier.match_classes(species, model.classes).values())
+    species, classes = sorted(photos.species.unique()), checkpoints.classes(study.classifier)
+    indices = list(match_classes(species, classes).values())
     values = features.compute(study, photos, found, wanted, study.classifier)
-    logits = {v: classifier.masked_logits(classifier.logits(model, x), indices) for v, x in values.items()}
-    notes = [f"Masked outputs: the best of {len(species)} among its {len(model.classes)} species, no further training."]
+    logits = {v: masked_logits(x, indices) for v, x in _outputs(study, values).items()}
+    notes = [f"Masked outputs: the best of {len(species)} among its {len(classes)} species, no further training."]
     return photos, species, logits, [*notes, *checkpoints.trained_on(study.classifier, photos)]
+
+
+def _outputs(study, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Variant -> all outputs (N, C) of the classifier for its features; cached, so that a run again loads none."""
+    network = checkpoints.identity(study.classifier, study.profile.backbone, study.profile.seed)
+    of = {"x": {v: cache.array_hash(x) for v, x in values.items()}, "code": cache.code_version("fishlib.classifier")}
+    path = cache.entry(study.cache, "outputs", cache.key(network=network, **of))
+    kept = cache.load(path)
+    if kept is None:
+        from fishlib import classifier
+
+        model = classifier.load(study.classifier, study.profile.backbone, study.device, study.profile.seed)
+        kept = {v: classifier.logits(model, x) for v, x in values.items()}
+        cache.save(path, **kept)
+    return kept
 
 
 def _half_split(study, photos, found, wanted):

@@ -1,8 +1,10 @@
-"""Species in a model's class list: by Japanese, scientific or English name, or by a synonym."""
+"""Species in a model's class list, by Japanese, scientific or English name or a synonym, and outputs masked to them."""
 
 import csv
 import difflib
 from pathlib import Path
+
+import numpy as np
 
 from fishlib import species
 from fishlib.errors import UserError
@@ -30,6 +32,11 @@ def match_classes(targets: list[str], classes: list[str] | None, synonyms: str |
     if twice := [f"{t} ({', '.join(classes[i] for i in at)})" for t, at in found.items() if len(at) > 1]:
         raise UserError(f"The class list names a species more than once: {'; '.join(twice)}; keep one.")
     return {t: at[0] for t, at in found.items()}
+
+
+def masked_logits(logits: np.ndarray, indices: list[int]) -> np.ndarray:
+    """2-stage MA (paper section 4.3.1): the outputs of the target species alone, (N, C) -> (N, T)."""
+    return logits[:, list(indices)]
 
 
 def maybe(names: list[str]) -> str:

@@ -2,8 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from fishlib.segmenters import OK, Segmentation
 from fishlib.study import Study, keep_notes, stage
 
 COLUMNS = ["photo_id", "species", "status", "reason", "x0", "y0", "x1", "y1", "score", "area", "mask_file"]
+NUMBERS = ["x0", "y0", "x1", "y1", "score", "area"]
 SCORES = ["photo_id", "species", "method", "status", "iou", "precision", "recall", "fin_recall", "kind", "well_cut"]
 
 
@@ -23,25 +22,41 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
     """Segment every readable, not excluded photo; the frame has a row for each row of the manifest.
 
     Writes segments/<method>/: index.csv, masks as PNG in the species tree, why/ (what the method kept beside
-    a mask: candidates, scores, the choice). Finished photos are found in the cache, also after a kill.
-    Raises NotRun when the method cannot run here.
+    a mask: candidates, scores, the choice). Finished photos are found in the cache, also after a kill; a folder
+    that holds this very answer already is read, not written again. Raises NotRun when the method cannot run here.
     """
     segmenter = _build(study, method, manifest)
     folder = study.out / "segments" / method
     photos = manifest[manifest.status == "ok"]
-    block = study.profile.block
-    found = {}
-    with stage(study, f"segments-{method}") as record, tqdm(total=len(photos), desc=method, leave=False) as bar:
-        for start in range(0, len(photos), block):
-            rows = photos.iloc[start : start + block]
-            for row, path in _entries(study, segmenter, rows, record):
-                found[row.photo_id] = _write(folder, row, cache.load(path))
-                bar.update()
-        record["seconds_a_photo"] = round(sum(r["seconds"] for r in found.values()) / max(1, len(found)), 4)
-    rows = [{**_blank(row), **found.get(row.photo_id, {})} for row in manifest.itertuples()]
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    dataset.write_frame(frame, folder / "index.csv")
-    return frame
+    paths = {row.photo_id: _entry(study, segmenter, row) for row in photos.itertuples()}
+    listed = manifest[["photo_id", "species", "status", "reason"]].to_dict("list")
+    made_of = cache.key(entries=[p.stem for p in paths.values()], code=cache.code_version("fishlib.segments"), **listed)
+    with stage(study, f"segments-{method}") as record:
+        if (seconds := _written(folder, made_of)) is not None:
+            record |= {"reused": len(photos), "seconds_a_photo": seconds}
+            return read_index(study, method)
+        (folder / "made_of.json").unlink(missing_ok=True)  # what lies here is of another answer until all is written
+        found, block = {}, study.profile.block
+        with tqdm(total=len(photos), desc=method, leave=False) as bar:
+            for start in range(0, len(photos), block):
+                rows = list(photos.iloc[start : start + block].itertuples())
+                _compute(study, segmenter, rows, paths, record)
+                for row in rows:
+                    found[row.photo_id] = _write(folder, row, cache.load(paths[row.photo_id]))
+                    bar.update()
+        seconds = round(sum(r["seconds"] for r in found.values()) / max(1, len(found)), 4)
+        record["seconds_a_photo"] = seconds
+        rows = [{**_blank(row), **found.get(row.photo_id, {})} for row in manifest.itertuples()]
+        dataset.write_frame(pd.DataFrame(rows, columns=COLUMNS), folder / "index.csv")
+        cache.write_text(folder / "made_of.json", json.dumps({"key": made_of, "seconds_a_photo": seconds}))
+    return read_index(study, method)
+
+
+def read_index(study: Study, method: str) -> pd.DataFrame:
+    """The frame of a method that has run: COLUMNS; text that is not there is empty, a NUMBER is NaN."""
+    path = study.out / "segments" / method / "index.csv"
+    kinds = {column: float if column in NUMBERS else str for column in COLUMNS}
+    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in NUMBERS})
 
 
 def compare(study: Study, manifest: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
@@ -65,7 +80,7 @@ def read_mask(study: Study, method: str, row) -> np.ndarray | None:
 
 def reader(study: Study, method: str):
     """photo_id -> mask or None, for functions that want masks but know no run folder."""
-    index = pd.read_csv(study.out / "segments" / method / "index.csv").set_index("photo_id")
+    index = read_index(study, method).set_index("photo_id")
     return lambda photo_id: read_mask(study, method, index.loc[photo_id])
 
 
@@ -125,35 +140,37 @@ def _build(study: Study, method: str, manifest: pd.DataFrame) -> segmenters.Segm
     return segmenters.build(method, params, study.device, study.offline)
 
 
-def _entries(study: Study, segmenter, rows: pd.DataFrame, record: dict):
-    """Yield (row, path of its artifact) a photo, computing the absent ones of the block first."""
-    paths = {}
-    for row in rows.itertuples():
-        own = segmenter.key_for(row.photo_id) if hasattr(segmenter, "key_for") else {}
-        key = cache.key(photo=row.sha256, side=study.profile.working_side, segmenter=segmenter.key, own=own)
-        paths[row.photo_id] = cache.entry(study.cache, "segments", key)
-    absent = [row for row in rows.itertuples() if cache.load(paths[row.photo_id]) is None]
+def _entry(study: Study, segmenter, row) -> Path:
+    """Where the artifact of a photo lies."""
+    own = segmenter.key_for(row.photo_id) if hasattr(segmenter, "key_for") else {}
+    key = cache.key(photo=row.sha256, side=study.profile.working_side, segmenter=segmenter.key, own=own)
+    return cache.entry(study.cache, "segments", key)
+
+
+def _written(folder: Path, made_of: str) -> float | None:
+    """Seconds a photo of the answer that lies in the folder, whole; None where it is another or a mask is missing."""
+    try:
+        kept = json.loads((folder / "made_of.json").read_text(encoding="utf-8"))
+        files = pd.read_csv(folder / "index.csv", usecols=["mask_file"], dtype=str, keep_default_na=False).mask_file
+        whole = kept["key"] == made_of and all((folder / name).is_file() for name in files if name)
+        return float(kept["seconds_a_photo"]) if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _compute(study: Study, segmenter, rows: list, paths: dict[str, Path], record: dict) -> None:
+    """Put the absent artifacts of a block's photos into the cache."""
+    absent = [row for row in rows if cache.load(paths[row.photo_id]) is None]
     record["reused"] += len(rows) - len(absent)
 
     def load(row) -> np.ndarray:
         return dataset.working(dataset.decode(study.photos / row.path), study.profile.working_side)
 
-    for row, image in ahead(absent, load):
+    for row, image in dataset.ahead(absent, load):
         start = time.perf_counter()
         [found] = segmenter.segment([image], [row.photo_id])
         _keep(paths[row.photo_id], found, image.shape[:2], row, time.perf_counter() - start)
         record["computed"] += 1
-    for row in rows.itertuples():
-        yield row, paths[row.photo_id]
-
-
-def ahead(rows: list, load: Callable) -> Iterator[tuple]:
-    """(row, load(row)) in order; while the caller works on one, a thread loads the next, and no more than that."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(load, rows[0]) if rows else None
-        for row, following in zip(rows, [*rows[1:], None], strict=False):
-            loaded, coming = coming.result(), None if following is None else pool.submit(load, following)
-            yield row, loaded
 
 
 def _keep(path: Path, found: Segmentation, size: tuple[int, int], row, seconds: float) -> None:

@@ -53,13 +53,13 @@ def package(model, image, tmp_path, box_threshold=0.0):
     [("Fish", "fish."), (" FISH . ", "fish ."), ("fish.", "fish."), ("Bird. Fish", "bird. fish.")],
 )
 def test_prompt_gate(text, caption):
-    assert gdino.prompt(text) == caption == gdino.prompt(caption)
+    assert common.prompt(text) == caption == common.prompt(caption)
 
 
 @pytest.mark.parametrize("text", ["", " . ", "??"])
 def test_a_prompt_without_a_word_is_refused(text):
     with pytest.raises(UserError, match="nothing to look for"):
-        gdino.prompt(text)
+        common.prompt(text)
 
 
 @pytest.mark.parametrize("h, w", [(480, 640), (640, 480), (64, 640), (7, 5), (1500, 2000)])

@@ -21,6 +21,8 @@ class Words(dict):
 class ColourClip(torch.nn.Module):
     """CLIP's interface; a crop's feature is its mean colour, a label's the colour it begins with."""
 
+    device = "cpu"
+
     def __init__(self):
         super().__init__()
         self.logit_scale, self.batches, self.texts = torch.nn.Parameter(torch.tensor(1.0)), [], []

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -212,3 +214,14 @@ def test_grey_masks_are_cut_at_128(tmp_path):
     (tmp_path / "種 a").mkdir()
     Image.fromarray(np.where(FISH, 128, 127).astype(np.uint8)).save(tmp_path / "種 a" / "写真 1.b.png")
     assert (ask(tmp_path).mask == FISH).all()
+
+
+def test_methods_are_described_without_the_packages_of_their_networks():
+    """A finished run asks for nothing but the keys, and these packages take many seconds to import."""
+    code = (
+        "import sys; from fishlib import segmenters, segments, inference, sweep\n"
+        "assert all(segmenters.build(m, {}, 'auto').key for m in ('gdino-sam', 'sam-clip', 'detic', 'grabcut'))\n"
+        "print([m for m in ('torch', 'timm', 'transformers', 'groundingdino', 'onnxruntime') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

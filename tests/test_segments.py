@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fishlib import masks, segmenters, segments, study
+from fishlib import dataset, masks, segmenters, segments, study
 from fishlib.segmenters import Segmentation
 
 
@@ -84,11 +84,11 @@ def test_the_next_photo_is_read_while_the_model_works_on_this_one():
             begun.set()
         return 10 * k
 
-    for k, loaded in segments.ahead(list(range(5)), load):
+    for k, loaded in dataset.ahead(list(range(5)), load):
         assert loaded == 10 * k
         assert begun.wait(10)  # never, were photo 1 read after the work on photo 0
         assert len(read) <= k + 2  # and no more than one ahead
-    assert read == list(range(5)) and list(segments.ahead([], load)) == []
+    assert read == list(range(5)) and list(dataset.ahead([], load)) == []
 
 
 def test_a_photo_that_cannot_be_read_ahead_fails_in_its_own_turn():
@@ -97,7 +97,7 @@ def test_a_photo_that_cannot_be_read_ahead_fails_in_its_own_turn():
             raise OSError("gone")
         return k
 
-    coming = segments.ahead([0, 1, 2, 3], load)
+    coming = dataset.ahead([0, 1, 2, 3], load)
     assert [next(coming)[1], next(coming)[1]] == [0, 1]
     with pytest.raises(OSError, match="gone"):
         next(coming)
@@ -112,6 +112,25 @@ def test_masks_that_are_gone_leave_no_file_behind(tiny_study, half):
     half._one = lambda *_: Segmentation(status="no_detection", reason="nothing at all")
     segments.run(tiny_study, "half", manifest)
     assert not path.exists()
+
+
+def test_an_answer_that_lies_there_is_read_and_another_one_written(tiny_study, half):
+    manifest, folder = study.scan_photos(tiny_study), tiny_study.out / "segments" / "half"
+    first = segments.run(tiny_study, "half", manifest)
+    files = sorted(folder.rglob("*.*"))
+    stamps = {f: f.stat().st_mtime_ns for f in files}
+    assert segments.run(tiny_study, "half", manifest).equals(first)
+    assert {f: f.stat().st_mtime_ns for f in sorted(folder.rglob("*.*"))} == stamps
+    lost = next(folder.rglob("*.png"))
+    lost.unlink()
+    assert segments.run(tiny_study, "half", manifest).equals(first) and lost.is_file()
+    half.key = {"method": "half", "version": 2}
+    half._one = lambda image, _: Segmentation(np.ones(image.shape[:2], bool))
+    assert (segments.run(tiny_study, "half", manifest).area == 1).all() and masks.read_mask(lost).all()
+    half.key = {"method": "half"}  # all of it is in the cache, but the folder holds the other answer
+    assert segments.run(tiny_study, "half", manifest).equals(first) and not masks.read_mask(lost).all()
+    manifest.loc[3, ["status", "reason"]] = ["excluded", "by hand"]
+    assert segments.run(tiny_study, "half", manifest).status[3] == "excluded"
 
 
 def test_truth_scores_methods_and_is_no_method(tiny_study, half):

@@ -68,12 +68,11 @@ def label(method: str, params: dict) -> str:
 
 
 def build(method: str, params: dict | None = None, device: str = "cpu", offline: bool = True) -> Segmenter:
-    """The segmenter of that name; UserError for an unknown name, NotRun where it cannot run here."""
+    """The segmenter of that name; UserError for an unknown name, NotRun where it cannot run here.
+
+    Cheap: no network's package is imported and no device touched before the first photo.
+    """
     if method not in MODULES:
         known = ", ".join(sorted(MODULES))
         raise UserError(f"Unknown method {method!r}; choose one of {known}.")
-    if method in ZOO:
-        from fishlib.classifier import choose_device  # imports torch, which GrabCut does without
-
-        device = choose_device(device)
     return importlib.import_module(MODULES[method]).build(params or {}, device, offline)

@@ -1,4 +1,7 @@
-"""What the segmenters share: checked options, checkpoints and hashes, number formats, quiet packages."""
+"""What the segmenters share: checked options, prompts, checkpoints and hashes, number formats, quiet packages.
+
+Imports no network's package: what a run would do is known without any, and a finished run loads none.
+"""
 
 import contextlib
 import io
@@ -6,11 +9,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import load_file
 
 from fishlib import cache, weights, zoo
 from fishlib.errors import UserError
+
+# short name in a profile -> name in the weights' manifest
+SHORT = {"swint_ogc": "groundingdino_swint_ogc", "swinb_cogcoor": "groundingdino_swinb_cogcoor"}
+SHORT |= {f"vit_{size}": f"sam_vit_{size}" for size in "blh"}
 
 
 def options(method: str, defaults: dict, given: dict) -> dict:
@@ -27,12 +32,23 @@ def options(method: str, defaults: dict, given: dict) -> dict:
     return {**defaults, **given}
 
 
-def locate(spec: str, names: dict[str, str], offline: bool) -> Path | None:
-    """The file or folder of a checkpoint: a short name, a name of the manifest or a path; None for "zoo".
+def prompt(text: str) -> str:
+    """The one gate for prompts: lower case, no blanks round it, a dot at the end ("Fish" -> "fish.").
+
+    As groundingdino's preprocess_caption; a caption without a word, which crashes the model, is a UserError.
+    """
+    text = text.lower().strip()
+    if not text.strip(" .?"):
+        raise UserError(f"The prompt {text!r} names nothing to look for; use a word such as fish.")
+    return text if text.endswith(".") else text + "."
+
+
+def locate(spec: str, offline: bool) -> Path | None:
+    """The file or folder of a checkpoint: a SHORT name, a name of the manifest or a path; None for "zoo".
 
     Raises NotRun with the file that is missing and where to put it. Never downloads.
     """
-    return None if spec == "zoo" else weights.path(names.get(spec, spec), offline)
+    return None if spec == "zoo" else weights.path(SHORT.get(spec, spec), offline)
 
 
 def fingerprint(path: Path | None, zoo_name: str) -> str:
@@ -43,8 +59,11 @@ def fingerprint(path: Path | None, zoo_name: str) -> str:
     return cache.key(files=[(f.name, cache.file_hash(f)) for f in files])
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a .safetensors or .pth file; nothing in it is executed. UserError if it is neither."""
+def read_state(path: Path) -> dict:
+    """Name -> torch.Tensor of a .safetensors or .pth file; nothing in it is executed. UserError if it is neither."""
+    import torch
+    from safetensors.torch import load_file
+
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -55,7 +74,12 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def has_bf16(device: str) -> bool:
-    """Does the device multiply bf16 in hardware? On a CPU: AMX, AVX512_BF16 or Arm's bf16."""
+    """Does the device ("auto": see choose_device) multiply bf16 in hardware? On a CPU: AMX, AVX512_BF16, Arm's bf16."""
+    import torch
+
+    from fishlib.classifier import choose_device
+
+    device = choose_device(device)
     if not device.startswith("cpu"):
         return device.startswith("cuda") and torch.cuda.is_bf16_supported()
     probes = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16"))

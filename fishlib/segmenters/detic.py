@@ -53,7 +53,7 @@ class Detic:
 
     def __init__(self, options: dict, device: str, offline: bool):
         self.options, self.device = options, device
-        self.path = common.locate(options["model"], {}, offline)
+        self.path = common.locate(options["model"], offline)
         self.key = {
             "method": "detic",
             "options": {k: v for k, v in options.items() if k != "model"},
@@ -65,9 +65,11 @@ class Detic:
     def session(self):
         import onnxruntime
 
+        from fishlib.classifier import choose_device
+
         if self.path is None:
             self.path = zoo.path("detic")
-        wanted = ["CUDAExecutionProvider"] * self.device.startswith("cuda") + ["CPUExecutionProvider"]
+        wanted = ["CUDAExecutionProvider"] * choose_device(self.device).startswith("cuda") + ["CPUExecutionProvider"]
         providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
         try:
             session = onnxruntime.InferenceSession(str(self.path), providers=providers)

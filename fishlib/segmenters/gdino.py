@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert, nms
 
 from fishlib import zoo
+from fishlib.classifier import choose_device
 from fishlib.errors import UserError
 from fishlib.segmenters import common
 from fishlib.segmenters.gdino_fast import prepare
@@ -21,20 +22,8 @@ with common.quiet():
     from groundingdino.util.slconfig import SLConfig
     from groundingdino.util.utils import get_phrases_from_posmap
 
-NAMES = {"swint_ogc": "groundingdino_swint_ogc", "swinb_cogcoor": "groundingdino_swinb_cogcoor"}
 CONFIGS = {96: "GroundingDINO_SwinT_OGC.py", 128: "GroundingDINO_SwinB_cfg.py"}  # Swin's width -> config
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # groundingdino.util.inference.load_image
-
-
-def prompt(text: str) -> str:
-    """The one gate for prompts: lower case, no blanks round it, a dot at the end ("Fish" -> "fish.").
-
-    As the package's preprocess_caption; a caption without a word, which crashes the model, is a UserError.
-    """
-    text = text.lower().strip()
-    if not text.strip(" .?"):
-        raise UserError(f"The prompt {text!r} names nothing to look for; use a word such as fish.")
-    return text if text.endswith(".") else text + "."
 
 
 def build(config: str, bert: Path) -> nn.Module:
@@ -51,10 +40,10 @@ def load(spec: str, bert: str = "bert", device: str = "cpu", offline: bool = Tru
 
     Raises NotRun when a file is missing, UserError when it holds something else.
     """
-    bf16, path = common.wants_bf16(dtype, device, spec), common.locate(spec, NAMES, offline)
+    bf16, path, device = common.wants_bf16(dtype, device, spec), common.locate(spec, offline), choose_device(device)
     if path is None:
         return prepare(zoo.load("gdino"), device, bf16, dtype != "fp32")
-    folder = common.locate(bert, {}, offline)
+    folder = common.locate(bert, offline)
     state = clean_state_dict(common.read_state(path))
     width = state.get("backbone.0.patch_embed.proj.weight", torch.empty(0)).shape[0]
     if width not in CONFIGS:
@@ -89,7 +78,7 @@ def detect(
     Photos of one size share a pass. text_threshold only chooses the words of the phrase, as in the package.
     """
     caption, inputs, found = (
-        prompt(caption),
+        common.prompt(caption),
         [to_input(model, image) for image in images],
         [None] * len(images),
     )

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from fishlib import cache, masks
-from fishlib.segmenters import MASK_REJECTED, NO_DETECTION, OK, Segmentation, adjust, common, gdino, sam
+from fishlib.segmenters import MASK_REJECTED, NO_DETECTION, OK, Segmentation, adjust, common
 
 DEFAULTS = {
     "gdino": "zoo",  # or swint_ogc (as the public demos), swinb_cogcoor, a file
@@ -45,14 +45,14 @@ def build(params: dict, device: str = "cpu", offline: bool = True) -> "GdinoSam"
 
 
 class GdinoSam:
-    """Models are loaded at the first photo (a finished run needs none); their files are looked for now."""
+    """Packages and models are loaded at the first photo (a finished run needs none); files are looked for now."""
 
     def __init__(self, options: dict, device: str, offline: bool):
         self.options, self.device, self.offline = options, device, offline
-        gdino.prompt(options["prompt"])  # a useless prompt fails here, before any photo
-        paths = {name: common.locate(options[name], m.NAMES, offline) for name, m in (("gdino", gdino), ("sam", sam))}
+        common.prompt(options["prompt"])  # a useless prompt fails here, before any photo
+        paths = {name: common.locate(options[name], offline) for name in ("gdino", "sam")}
         if paths["gdino"]:
-            paths["bert"] = common.locate(options["bert"], {}, offline)
+            paths["bert"] = common.locate(options["bert"], offline)
         bf16 = [common.wants_bf16(options["dtype"], device, options[name]) for name in ("gdino", "sam")]
         self.key = {
             "method": "gdino-sam",
@@ -64,11 +64,15 @@ class GdinoSam:
 
     @cached_property
     def detector(self):
+        from fishlib.segmenters import gdino
+
         o = self.options
         return gdino.load(o["gdino"], o["bert"], self.device, self.offline, o["dtype"])
 
     @cached_property
     def segment_anything(self):
+        from fishlib.segmenters import sam
+
         return sam.load(self.options["sam"], self.device, self.offline, self.options["dtype"])
 
     def segment(self, images: list[np.ndarray], photo_ids: list[str]) -> list[Segmentation]:
@@ -76,6 +80,8 @@ class GdinoSam:
         return [self.one(common.rgb(image)) for image in images]
 
     def one(self, image: np.ndarray) -> Segmentation:
+        from fishlib.segmenters import gdino, sam
+
         o = self.options
         limits = {k: o[k] for k in ("box_threshold", "text_threshold", "nms_iou", "max_boxes")}
         [(boxes, confidence, phrases)] = gdino.detect(self.detector, [image], o["prompt"], **limits)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fishlib import zoo
+from fishlib.classifier import choose_device
 from fishlib.errors import UserError
 from fishlib.segmenters import common
 
-NAMES = {f"vit_{size}": f"sam_vit_{size}" for size in "blh"}  # short name -> name in the weights' manifest
 WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # embedding dimension -> segment-anything's builder
 BIAS_BLOCK = 1 << 21  # numbers of relative position held at once: 8 MB in fp32, which stays in a CPU's cache
 PROMPTS_AT_ONCE = 64  # SamAutomaticMaskGenerator's points_per_batch; more boxes than that go in turns
@@ -85,8 +85,7 @@ def load(spec: str, device: str = "cpu", offline: bool = True, dtype: str = "aut
 
     Raises NotRun when the file is missing, UserError when it holds something else.
     """
-    bf16 = common.wants_bf16(dtype, device, spec)
-    path = common.locate(spec, NAMES, offline)
+    bf16, path, device = common.wants_bf16(dtype, device, spec), common.locate(spec, offline), choose_device(device)
     if path is None:
         return prepare(zoo.load("sam"), device, bf16)
     state = common.read_state(path)

@@ -3,12 +3,11 @@
 from functools import cached_property
 
 import numpy as np
-import torch
 from PIL import Image
 
 from fishlib import cache, dataset, masks, zoo
 from fishlib.errors import UserError
-from fishlib.segmenters import NO_DETECTION, Segmentation, common, sam
+from fishlib.segmenters import NO_DETECTION, Segmentation, common
 
 DEFAULTS = {
     "sam": "zoo",  # or vit_b, vit_l, vit_h, a file
@@ -63,14 +62,14 @@ def crop(image: np.ndarray, mask: np.ndarray) -> Image.Image:
 
 
 class SamClip:
-    """Models are loaded at the first photo; their files are looked for now."""
+    """Packages and models are loaded at the first photo (a finished run needs none); files are looked for now."""
 
     def __init__(self, options: dict, device: str, offline: bool):
         if len(options["labels"]) < 2:
             raise UserError("sam-clip needs the wanted label and at least one rival; add to labels in the profile.")
         self.options, self.device, self.offline = options, device, offline
-        self.path = common.locate(options["clip"], {}, offline)
-        paths = {"clip": self.path, "sam": common.locate(options["sam"], sam.NAMES, offline)}
+        self.path = common.locate(options["clip"], offline)
+        paths = {"clip": self.path, "sam": common.locate(options["sam"], offline)}
         self.key = {
             "method": "sam-clip",
             "options": {k: v for k, v in options.items() if k not in ("sam", "clip", "dtype")},
@@ -83,12 +82,16 @@ class SamClip:
     def generator(self):
         from segment_anything import SamAutomaticMaskGenerator
 
+        from fishlib.segmenters import sam
+
         model = sam.load(self.options["sam"], self.device, self.offline, self.options["dtype"])
         return SamAutomaticMaskGenerator(model, **{k: self.options[k] for k in GENERATOR})
 
     @cached_property
     def clip(self):
         """(CLIPModel, its processor), from local files only."""
+        from fishlib.classifier import choose_device
+
         if self.path is None:
             model, processor = zoo.load("clip")
         else:
@@ -100,26 +103,31 @@ class SamClip:
                     processor = CLIPProcessor.from_pretrained(self.path, local_files_only=True)
             except (OSError, ValueError, RuntimeError) as error:
                 raise UserError(f"{self.path} is no CLIP of transformers; run fishlib weights fetch clip.") from error
-        return model.to(self.device).eval(), processor
+        return model.to(choose_device(self.device)).eval(), processor
 
     @cached_property
-    @torch.no_grad()
-    def words(self) -> torch.Tensor:
-        """(labels, d) unit vectors, computed once a run."""
+    def words(self):
+        """Tensor (labels, d) of unit vectors, computed once a run."""
+        import torch
+
         model, processor = self.clip
         texts = [self.options["template"].format(label) for label in self.options["labels"]]
-        tokens = processor(text=texts, return_tensors="pt", padding=True).to(self.device)
-        return torch.nn.functional.normalize(model.get_text_features(**tokens), dim=-1)
+        tokens = processor(text=texts, return_tensors="pt", padding=True).to(model.device)
+        with torch.no_grad():
+            return torch.nn.functional.normalize(model.get_text_features(**tokens), dim=-1)
 
-    @torch.no_grad()
     def probabilities(self, crops: list[Image.Image]) -> np.ndarray:
         """(crops, labels): CLIP's softmax over the labels."""
+        import torch
+
         model, processor = self.clip
         rows = [np.empty((0, len(self.options["labels"])), np.float32)]
         for start in range(0, len(crops), self.options["batch"]):
-            pixels = processor(images=crops[start : start + self.options["batch"]], return_tensors="pt").to(self.device)
-            seen = torch.nn.functional.normalize(model.get_image_features(**pixels), dim=-1)
-            rows.append((model.logit_scale.exp() * seen @ self.words.T).softmax(-1).cpu().numpy())
+            some = crops[start : start + self.options["batch"]]
+            pixels = processor(images=some, return_tensors="pt").to(model.device)
+            with torch.no_grad():
+                seen = torch.nn.functional.normalize(model.get_image_features(**pixels), dim=-1)
+                rows.append((model.logit_scale.exp() * seen @ self.words.T).softmax(-1).cpu().numpy())
         return np.concatenate(rows)
 
     def segment(self, images: list[np.ndarray], photo_ids: list[str]) -> list[Segmentation]:

@@ -119,7 +119,7 @@ def recipe(name: str, facts: dict[str, str]) -> list[str]:
     """The commands that train a model as its checkpoint's header tells, an earlier leg first."""
 
     def command(model: str, folder: str, given: dict[str, str], start: str = "") -> str:
-        given = {k: given[k] for k in ("pictures", "seed", "minutes", "batch", "rate") if k in given}
+        given = {k: given[k] for k in ("pictures", "fishless", "seed", "minutes", "batch", "rate") if k in given}
         options = "".join(f" --{k} {v}" for k, v in given.items())
         return f"python -m fishlib.zoo.train {model} --out {folder}{options}" + f" --start {start}" * bool(start)
 

@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("name", choices=["sam", "gdino", "clip", "detic"])
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the drawn pictures")
     parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--fishless", type=float, default=0.2, help="share of the pictures drawn without a fish")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=16)
@@ -75,15 +76,15 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="checkpoint to go on from (for detic: that of sam)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads), cv2.setNumThreads(1), torch.manual_seed(args.seed)
-    folder = args.out / f"pictures-{args.pictures}-{args.seed}"
-    pictures = data.Pictures(data.draw_all(folder, args.pictures, args.seed, args.threads))
+    folder = args.out / f"pictures-{args.pictures}-{args.fishless}-{args.seed}"
+    pictures = data.Pictures(data.draw_all(folder, args.pictures, args.seed, args.threads, args.fishless))
     module = import_module(f"fishlib.zoo.{args.name}")
     model, rate = module.build(imagenet=True), args.rate or module.RATE
     if args.start:
         state = {k.removeprefix("image_encoder."): v for k, v in load_file(args.start).items()}
         wanted = {k.removeprefix("image_encoder."): k for k in model.state_dict()}
         print(model.load_state_dict({wanted[k]: v.float() for k, v in state.items() if k in wanted}, strict=False))
-    facts = {k: str(v) for k, v in vars(args).items() if k in ("pictures", "seed", "minutes", "batch")}
+    facts = {k: str(v) for k, v in vars(args).items() if k in ("pictures", "fishless", "seed", "minutes", "batch")}
     facts |= {"rate": str(rate), "started from": "ImageNet features"}
     if args.start:
         with safe_open(args.start, "pt") as opened:

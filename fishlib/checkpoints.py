@@ -66,16 +66,19 @@ def classes(source: str | Path) -> list[str] | None:
     return (told(path) or beside(path)).get("classes")
 
 
+def network(source: str | Path, default: str) -> str:
+    """The timm name of a source's network: what its file says, else the default."""
+    return default if str(source) in ("none", "imagenet") else told(existing(source)).get("backbone", default)
+
+
 def describe(source: str | Path, backbone: str = LITE0) -> str:
     """Words for a caption: which network and where its weights come from."""
     if str(source) in ("none", "imagenet"):
         return f"{backbone} ({'random' if str(source) == 'none' else 'ImageNet'} weights)"
-    path = existing(source)
-    facts = told(path)
-    origin = path.name
+    origin = existing(source).name
     if str(source) in ZOO:
-        origin = f"zoo: stand-in trained on drawn specimens of {len(facts['classes'])} species"
-    return f"{facts.get('backbone', backbone)} ({origin})"
+        origin = f"zoo: stand-in trained on drawn specimens of {len(classes(source))} species"
+    return f"{network(source, backbone)} ({origin})"
 
 
 def trained_on(source: str | Path, photos: pd.DataFrame) -> list[str]:

@@ -34,7 +34,7 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
     with stage(study, f"segments-{method}") as record:
         if (seconds := _written(folder, made_of)) is not None:
             record |= {"reused": len(photos), "seconds_a_photo": seconds}
-            return read_index(study, method)
+            return read_index(folder / "index.csv")
         (folder / "made_of.json").unlink(missing_ok=True)  # what lies here is of another answer until all is written
         found, block = {}, study.profile.block
         with tqdm(total=len(photos), desc=method, leave=False) as bar:
@@ -49,12 +49,11 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
         rows = [{**_blank(row), **found.get(row.photo_id, {})} for row in manifest.itertuples()]
         dataset.write_frame(pd.DataFrame(rows, columns=COLUMNS), folder / "index.csv")
         cache.write_text(folder / "made_of.json", json.dumps({"key": made_of, "seconds_a_photo": seconds}))
-    return read_index(study, method)
+    return read_index(folder / "index.csv")
 
 
-def read_index(study: Study, method: str) -> pd.DataFrame:
+def read_index(path: Path) -> pd.DataFrame:
     """The frame of a method that has run: COLUMNS; text that is not there is empty, a NUMBER is NaN."""
-    path = study.out / "segments" / method / "index.csv"
     kinds = {column: float if column in NUMBERS else str for column in COLUMNS}
     return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in NUMBERS})
 
@@ -80,7 +79,7 @@ def read_mask(study: Study, method: str, row) -> np.ndarray | None:
 
 def reader(study: Study, method: str):
     """photo_id -> mask or None, for functions that want masks but know no run folder."""
-    index = read_index(study, method).set_index("photo_id")
+    index = read_index(study.out / "segments" / method / "index.csv").set_index("photo_id")
     return lambda photo_id: read_mask(study, method, index.loc[photo_id])
 
 

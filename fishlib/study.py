@@ -1,5 +1,6 @@
 """A study: one run folder, its profile and its inputs. Every notebook opens the same one with `open_study`."""
 
+import inspect
 import json
 import time
 from contextlib import contextmanager
@@ -124,8 +125,12 @@ def reopen(run: str | Path, **given) -> Study:
     file = _path(str(run)) / "run.json"
     if not file.is_file():
         raise UserError(f"{file} is missing; `fishlib reproduce --out {run}` makes it.")
-    ran = json.loads(file.read_text(encoding="utf-8"))["parameters"]
-    return open_study(**ran | given | {"out": str(file.parent)})
+    try:
+        ran = dict(json.loads(file.read_text(encoding="utf-8"))["parameters"])
+        known = {k: v for k, v in ran.items() if k in inspect.signature(open_study).parameters}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged; `fishlib reproduce --out {run}` makes it anew.") from error
+    return open_study(**known | given | {"out": str(file.parent)})
 
 
 def newest() -> Path | None:

@@ -52,7 +52,8 @@ def facts(study: Study) -> dict:
     """What the captions of figure 3 say of the run."""
     settings = study.profile.transfer
     what = f"whole network, {settings.whole.epochs} epochs" if settings.tune == "all" else "only the new last layer"
-    return study.facts() | {"classifier": f"{study.profile.backbone}, trained: {what}"}
+    networks = (checkpoints.network(source, study.profile.backbone) for source in study.pretrainings.values())
+    return study.facts() | {"classifier": f"{', '.join(dict.fromkeys(networks))}, trained: {what}"}
 
 
 def usable(photos: pd.DataFrame, shots: list[int]) -> tuple[pd.DataFrame, list[int], list[str]]:

@@ -6,6 +6,7 @@ HTML comes as one string with its photos inside (macros of views.html); names in
 import base64
 import functools
 import json
+import re
 from html import escape
 from pathlib import Path
 
@@ -168,7 +169,8 @@ def publish(study: Study, number: int, table: pd.DataFrame, notes: list[str]) ->
 
 def remarks(notes: list[str]) -> str:
     """Notes as a Markdown list; the names in them are text, whatever they hold."""
-    return "\n".join(f"- {escape(note, quote=False)}" for note in notes)
+    plain = (escape(" ".join(note.split()), quote=False) for note in notes)
+    return "\n".join("- " + re.sub(r"[\\`*_\[\]|~$]", r"\\\g<0>", text) for text in plain)
 
 
 def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, predictions: pd.DataFrame) -> dict:

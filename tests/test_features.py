@@ -124,6 +124,7 @@ def test_a_classifier_without_a_species_says_which(own):
 
 def test_remarks_are_text():
     assert views.remarks(["<b>odd & name", "next"]) == "- &lt;b&gt;odd &amp; name\n- next"
+    assert views.remarks(["![x](http://x) a_b\n# c"]) == r"- !\[x\](http://x) a\_b # c"
 
 
 def test_a_figure_leaves_out_and_names_what_is_too_small(ready):

@@ -156,7 +156,7 @@ def test_damaged_files_are_named_and_the_rest_is_reported(copy):
         (copy / name).write_bytes(b"\xff\xfe\0 spoiled")
     report.build(copy)
     text = Page(copy / "report" / "index.html").text
-    assert all(name.split("/")[-1] in text for name in spoiled[:-1])
+    assert all(name in text for name in spoiled)
     assert not (copy / "report" / "figures" / "figure3.png").exists()
     assert (copy / "report" / "03_inference_only.html").is_file()
 

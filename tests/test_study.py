@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from fishlib import classifier, sweep
 from fishlib import study as studies
 from fishlib.errors import UserError
 from fishlib.study import open_study
@@ -81,3 +82,23 @@ def test_the_runs_own_decisions_come_before_those_beside_the_photos(tiny_study):
     assert studies.decisions_file(tiny_study) == tiny_study.photos / "curation.csv"
     (tiny_study.out / "curation.csv").write_text("photo_id,one_whole_fish\n")
     assert studies.decisions_file(tiny_study) == tiny_study.out / "curation.csv"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"parameters": 3}', '{"profile": {}}'])
+def test_a_damaged_run_is_one_sentence(tmp_path, text):
+    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="run.json is damaged"):
+        studies.reopen(tmp_path)
+
+
+def test_what_another_version_kept_in_a_run_is_left_out(tmp_path):
+    (tmp_path / "run.json").write_text('{"parameters": {"method": "grabcut", "speed": 3}}', encoding="utf-8")
+    assert studies.reopen(tmp_path).method == "grabcut"
+
+
+def test_figure_3_names_the_network_of_ones_own_checkpoint(tmp_path):
+    own = tmp_path / "own.safetensors"
+    classifier.save(classifier.load("none", "test_efficientnet", "cpu"), own)
+    opened = open_study(out=str(tmp_path / "run"), classifier=str(own))
+    named = sweep.facts(opened)["classifier"]
+    assert "test_efficientnet" in named and opened.profile.backbone in named

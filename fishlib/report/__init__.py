@@ -20,7 +20,19 @@ from nbconvert import HTMLExporter
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
-from fishlib import cache, cases, composite, dataset, evaluation, profiles, reviews, segmenters, species, tables
+from fishlib import (
+    cache,
+    cases,
+    composite,
+    dataset,
+    evaluation,
+    profiles,
+    reviews,
+    segmenters,
+    segments,
+    species,
+    tables,
+)
 from fishlib.errors import UserError
 from fishlib.report import species_pages
 from fishlib.study import Study
@@ -45,11 +57,13 @@ def build(run: Path) -> Path:
     study, facts = _open(Path(run))
     out, folder, problems = study.out, study.out / "report", []
     shutil.rmtree(folder, ignore_errors=True)  # else the pages of species that are gone would stay
-    read = functools.partial(_read, problems)
+    read = functools.partial(_read, problems, out)
     frames = {name: read(_frame, out / name, pd.DataFrame(columns=c)) for name, c in COLUMNS.items()}
     manifest = read(dataset.read_manifest, out / "manifest.csv", pd.DataFrame(columns=dataset.COLUMNS))
     verdicts = read(reviews.read, out / reviews.FILE, pd.DataFrame(columns=reviews.COLUMNS))
     scores = reviews.apply(frames["scores.csv"], verdicts)
+    for path in sorted((out / "segments").glob("*/index.csv")):
+        read(segments.read_index, path)
     kinds = species_pages.gather(study, manifest, frames["predictions.csv"], scores, folder)
     found = {"notebooks": [read(_notebook, path) for path in sorted((out / "notebooks").glob("*.ipynb"))]}
     found["figures"] = [read(_figure(folder), path) for path in sorted((out / "figures").glob("*.png"))]
@@ -85,13 +99,13 @@ def _open(run: Path) -> tuple[Study, dict]:
         raise UserError(f"{said}; `fishlib reproduce` with the same --out writes it anew.") from error
 
 
-def _read(problems: list[str], reader, path: Path, otherwise=None):
+def _read(problems: list[str], out: Path, reader, path: Path, otherwise=None):
     """reader(path); `otherwise` where the file is not there (yet), or, with a problem noted, where it is damaged."""
     try:
         return reader(path) if path.is_file() else otherwise
     except DAMAGED as error:
         said = " ".join(str(error).split())[:200]
-        problems.append(f"{path.name} cannot be read ({said}); what it holds is left out.")
+        problems.append(f"{path.relative_to(out).as_posix()} cannot be read ({said}); what it holds is left out.")
         return otherwise
 
 

@@ -87,7 +87,7 @@ def test_the_runs_own_decisions_come_before_those_beside_the_photos(tiny_study):
 @pytest.mark.parametrize("text", ["{", "[]", '{"parameters": 3}', '{"profile": {}}'])
 def test_a_damaged_run_is_one_sentence(tmp_path, text):
     (tmp_path / "run.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="run.json is damaged"):
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
         studies.reopen(tmp_path)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fishlib import phantom, segmenters, zoo
+from fishlib import masks, phantom, segmenters, zoo
 from fishlib.dataset import working
 from fishlib.errors import UserError
 from fishlib.zoo import data, evaluate
@@ -71,15 +71,16 @@ def test_sam_cuts_fish_out_of_their_true_boxes(models, pictures):
     scores = []
     for photo, fish in pictures:
         models["sam"].set_image(photo)
-        masks, said, _ = models["sam"].predict(box=data.box_of(fish))
-        assert masks.shape == (3, *fish.shape) and said.shape == (3,)
-        scores.append(evaluate.iou(masks[said.argmax()], fish))
+        found, said, _ = models["sam"].predict(box=data.box_of(fish))
+        assert found.shape == (3, *fish.shape) and said.shape == (3,)
+        scores.append(masks.iou(found[said.argmax()], fish))
     assert np.mean(scores) > 0.75  # the box itself: about 0.45
 
 
 def test_gdino_finds_fish_and_only_fish(models, pictures):
     found = [detect(models["gdino"], photo) for photo, _ in pictures]
-    hits = [f is not None and evaluate.iou(f, data.box_of(m)) >= 0.5 for f, (_, m) in zip(found, pictures, strict=True)]
+    pairs = [(box, data.box_of(fish)) for box, (_, fish) in zip(found, pictures, strict=True)]
+    hits = [box is not None and evaluate.box_iou(box, true) >= 0.5 for box, true in pairs]
     assert np.mean(hits) >= 0.75
     silent = [detect(models["gdino"], photo, word) is None for photo, _ in pictures for word in ("bird", "qwerty")]
     assert np.mean(silent) >= 0.9
@@ -127,12 +128,12 @@ def test_detic_stand_in_has_its_signature_and_finds_fish(models, pictures):
     session = models["detic"]
     assert [i.name for i in session.get_inputs()] == ["img"]
     assert [o.name for o in session.get_outputs()] == ["boxes", "scores", "classes", "masks"]
-    boxes, scores, classes, masks = session.run(None, {"img": np.zeros((1, 3, 200, 300), np.float32)})
-    assert boxes.shape[1:] == (4,) and masks.shape == (len(scores), 28, 28) and set(classes) == {446}
+    boxes, scores, classes, parts = session.run(None, {"img": np.zeros((1, 3, 200, 300), np.float32)})
+    assert boxes.shape[1:] == (4,) and parts.shape == (len(scores), 28, 28) and set(classes) == {446}
     scores = []
     for photo, fish in pictures:
         [found] = segmenters.build("detic").segment([photo], [""])
-        scores.append(0.0 if found.mask is None else evaluate.iou(found.mask, fish))
+        scores.append(0.0 if found.mask is None else masks.iou(found.mask, fish))
     assert np.mean(scores) > 0.5
 
 
@@ -150,13 +151,21 @@ def test_a_card_says_which_targets_are_missed():
     assert evaluate.held("drawn", "clip", evaluate.MEAN, 0.5) == ""
 
 
-def test_a_recipe_has_the_leg_it_started_from():
-    legs = "gdino-leg1 (batch 16, minutes 62.0, pictures 4000, rate 0.001, seconds 3721, seed 1, steps 2100)"
-    facts = {"started from": legs, "rate": "0.0004", "seed": "2", "minutes": "13.0", "steps": "824", "pictures": "6000"}
-    assert evaluate.recipe("gdino", facts) == [
-        "python -m fishlib.zoo.train gdino --out FIRST --pictures 4000 --seed 1 --minutes 62.0 --batch 16 --rate 0.001",
-        "python -m fishlib.zoo.train gdino --out DIR --pictures 6000 --seed 2 --minutes 13.0 --rate 0.0004"
-        " --start FIRST/gdino.safetensors",
+def test_a_recipe_has_the_legs_it_started_from():
+    first = "gdino-leg1 (batch 16, minutes 62.0, pictures 4000, rate 0.001, seconds 3721, seed 1, steps 2100)"
+    second = {"started from": first, "rate": "0.0004", "seed": "2", "minutes": "13.0", "steps": "824"}
+    legs = [
+        "python -m fishlib.zoo.train gdino --out LEG1 --pictures 4000 --seed 1 --minutes 62.0 --batch 16 --rate 0.001",
+        "python -m fishlib.zoo.train gdino --out DIR --seed 2 --minutes 13.0 --rate 0.0004"
+        " --start LEG1/gdino.safetensors",
+    ]
+    assert evaluate.recipe("gdino", second) == legs
+    listed = ", ".join(f"{k} {v}" for k, v in sorted(second.items()))
+    third = {"started from": f"gdino-leg2.safetensors ({listed})", "fishless": "0.5", "seed": "3"}
+    assert evaluate.recipe("gdino", third) == [
+        legs[0],
+        legs[1].replace("DIR", "LEG2"),
+        "python -m fishlib.zoo.train gdino --out DIR --fishless 0.5 --seed 3 --start LEG2/gdino.safetensors",
     ]
     assert evaluate.recipe("sam", {"seed": "1", "started from": "ImageNet features"}) == [
         "python -m fishlib.zoo.train sam --out DIR --seed 1"

@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fishlib import masks
+
 HELD_OUT_SEED = 900_001  # the phantom's seed of the pictures that cards are measured on
 BODY, FINS = 1, 2  # bits of a label
 
@@ -72,9 +74,9 @@ class Pictures:
 
 
 def box_of(mask: np.ndarray) -> np.ndarray:
-    """float32 (4,) XYXY around a mask (H, W), pixel edges; zeros for an empty one."""
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return np.float32([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1]) if len(xs) else np.zeros(4, np.float32)
+    """masks.box_of, but zeros for an empty mask."""
+    found = masks.box_of(mask)
+    return np.zeros(4, np.float32) if found is None else found
 
 
 def _view(rng, label: np.ndarray, h: int, w: int) -> np.ndarray:
@@ -137,7 +139,7 @@ def augment(rng, photo, label, h: int, w: int, ground=None) -> tuple[np.ndarray,
 
     ground: a fish-free picture (uint8 RGB) to cut the fish out onto, or None.
     """
-    view, chance = _view(rng, label, h, w), rng.uniform(size=6)
+    view, chance = _view(rng, label, h, w), rng.uniform(size=7)
     border = cv2.BORDER_REPLICATE if chance[0] < 0.5 else cv2.BORDER_CONSTANT
     fill = tuple(rng.uniform(0, 255, 3)) if chance[1] < 0.5 else (0, 0, 0)
     image = np.float32(cv2.remap(photo, view, None, cv2.INTER_LINEAR, borderMode=border, borderValue=fill)) / 255
@@ -152,6 +154,10 @@ def augment(rng, photo, label, h: int, w: int, ground=None) -> tuple[np.ndarray,
             shadow = cv2.warpAffine(cv2.GaussianBlur(fish, (0, 0), rng.uniform(1, 6)), drop, (w, h))
             other = other * (1 - np.float32(rng.uniform(0.2, 0.8)) * shadow[..., None])
         image = fish * image + (1 - fish) * other
+        if chance[6] < 0.4:  # a fish known by its shape alone, in the colours of another ground
+            skin = cv2.remap(ground, view, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+            skin = _light(rng, np.float32(skin) / 255) * (0.4 + image.mean(2, keepdims=True))
+            image = image + fish * np.float32(rng.uniform(0.5, 1)) * (skin - image)
     if label.any() and chance[2] < 0.5:  # another fish: colour, blotches, shine, but the same outline
         skin = image * np.exp(_field(rng, h, w, int(rng.integers(3, 40)), rng.uniform(0, 0.4)))[..., None]
         skin = _light(rng, np.clip(skin, 0, 1)) if rng.uniform() < 0.5 else skin

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from tqdm import tqdm
 
-from fishlib import cache, segmenters, zoo
+from fishlib import cache, masks, segmenters, zoo
 from fishlib.dataset import decode, working
 from fishlib.segmenters import gdino
 from fishlib.segmenters.gdino_sam import DEFAULTS
@@ -38,12 +38,10 @@ TARGETS = {  # (drawn or real, model, figure) -> (sign, bound): what the project
 }
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two masks bool (H, W), or of two boxes XYXY."""
-    if a.ndim == 1:
-        both = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
-        return float(both / max(1e-9, (a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - both))
-    return float((a & b).sum() / max(1, (a | b).sum()))
+def box_iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two boxes XYXY."""
+    both = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
+    return float(both / max(1e-9, (a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - both))
 
 
 def load_models() -> dict:
@@ -60,14 +58,14 @@ def measure(photo: np.ndarray, fish: np.ndarray, models: dict, k: int) -> dict[s
     sam.set_image(photo)
     inner = cv2.distanceTransform(np.pad(fish, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     spot = np.array([np.unravel_index(inner.argmax(), fish.shape)[::-1]])
-    row = {"true box": iou(sam.predict(box=box, multimask_output=False)[0][0], fish)}
-    row["point"] = iou(sam.predict(spot, np.array([1]), multimask_output=False)[0][0], fish)
+    row = {"true box": masks.iou(sam.predict(box=box, multimask_output=False)[0][0], fish)}
+    row["point"] = masks.iou(sam.predict(spot, np.array([1]), multimask_output=False)[0][0], fish)
     for method in METHODS:
         row |= {method: np.nan, f"{method} box": np.nan}
         if method != "sam-clip" or k % SPARSE == 0:
             [found] = models[method].segment([photo], [""])
-            row[method] = 0.0 if found.mask is None else iou(found.mask, fish)
-            row[f"{method} box"] = 0.0 if found.box is None else iou(found.box, box)
+            row[method] = 0.0 if found.mask is None else masks.iou(found.mask, fish)
+            row[f"{method} box"] = 0.0 if found.box is None else box_iou(found.box, box)
     [(boxes, _, _)] = gdino.detect(
         models["gdino-sam"].detector, [photo], WRONG[k % len(WRONG)], DEFAULTS["box_threshold"]
     )
@@ -81,10 +79,8 @@ def score(examples: list, models: dict) -> dict[str, dict[str, float]]:
     column = {key: np.array([r[key] for r in rows if not np.isnan(r[key])]) for key in rows[0]}
     out = {"sam": {}}
     for key, title in (("true box", "mask from the true box"), ("point", "mask from one point inside")):
-        out["sam"] |= {
-            f"{title}: mean IoU": column[key].mean(),
-            f"{title}: IoU 0.8 or more": (column[key] >= 0.8).mean(),
-        }
+        values = column[key]
+        out["sam"] |= {f"{title}: mean IoU": values.mean(), f"{title}: IoU 0.8 or more": (values >= 0.8).mean()}
     for method, name in METHODS.items():
         out[name] = {"box: mean IoU": column[f"{method} box"].mean(), BOX: (column[f"{method} box"] >= 0.5).mean()}
         out[name] |= {MEAN: column[method].mean(), GOOD: (column[method] >= 0.8).mean()}
@@ -116,18 +112,17 @@ def held(kind: str, name: str, figure: str, value: float) -> str:
 
 
 def recipe(name: str, facts: dict[str, str]) -> list[str]:
-    """The commands that train a model as its checkpoint's header tells, an earlier leg first."""
-
-    def command(model: str, folder: str, given: dict[str, str], start: str = "") -> str:
-        given = {k: given[k] for k in ("pictures", "fishless", "seed", "minutes", "batch", "rate") if k in given}
-        options = "".join(f" --{k} {v}" for k, v in given.items())
-        return f"python -m fishlib.zoo.train {model} --out {folder}{options}" + f" --start {start}" * bool(start)
-
-    first = re.fullmatch(r"(\w+).*?\((.*)\)", facts["started from"])
-    if not first:
-        return [command(name, "DIR", facts)]
-    model, legs = first[1].split("_")[0], dict(pair.rsplit(" ", 1) for pair in first[2].split(", "))
-    return [command(model, "FIRST", legs), command(name, "DIR", facts, f"FIRST/{model}.safetensors")]
+    """The commands that train a model as its checkpoint's header tells, earlier legs first."""
+    told = ", ".join(f"{k} {facts[k]}" for k in sorted(facts))  # "started from" comes after what a command needs
+    legs = [leg for leg in f"{name} ({told}".split("started from ") if leg[0].islower()]
+    commands, start = [], ""
+    for k, leg in enumerate(reversed(legs), 1):
+        model, of = re.match("[a-z]+", leg)[0], dict(re.findall(r"(\w+) ([\d.e-]+)", leg))
+        folder = f"LEG{k}" if k < len(legs) else "DIR"
+        given = (f" --{o} {of[o]}" for o in ("pictures", "fishless", "seed", "minutes", "batch", "rate") if o in of)
+        commands.append(f"python -m fishlib.zoo.train {model} --out {folder}{''.join(given)}{start}")
+        start = f" --start {folder}/{model}.safetensors"
+    return commands
 
 
 def write_card(name: str, results: dict[str, dict], facts: dict[str, str]) -> None:
@@ -150,11 +145,11 @@ def write_card(name: str, results: dict[str, dict], facts: dict[str, str]) -> No
     cache.write_text(CARDS / f"{name}.md", "\n".join(lines))
 
 
-def real(photos: Path, masks: Path, skip: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+def real(photos: Path, truth: Path, skip: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     """(photo at the working size, mask) of a tree of photos, each with its mask of the same name as .png."""
     files = sorted(f for f in photos.rglob("*.jpg") if f.parent.name not in skip)
     return [
-        (working(decode(f)), working(decode((masks / f.relative_to(photos)).with_suffix(".png")))[..., 0] > 127)
+        (working(decode(f)), working(decode((truth / f.relative_to(photos)).with_suffix(".png")))[..., 0] > 127)
         for f in files
     ]
 
@@ -178,10 +173,8 @@ def main() -> None:
         results = {title: ("drawn", figures)}
         if args.photos:
             pairs = real(args.photos, args.masks, args.skip)
-            results[f"{len(pairs)} real photos of fish on a wet bench, never trained on"] = (
-                "real",
-                score(pairs, models),
-            )
+            title = f"{len(pairs)} real photos of fish on a wet bench, never trained on"
+            results[title] = "real", score(pairs, models)
         facts = {"detic": models["detic"].session.get_modelmeta().custom_metadata_map}
     for name in figures:
         if name != "detic":

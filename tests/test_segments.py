@@ -121,6 +121,7 @@ def test_an_answer_that_lies_there_is_read_and_another_one_written(tiny_study, h
     stamps = {f: f.stat().st_mtime_ns for f in files}
     assert segments.run(tiny_study, "half", manifest).equals(first)
     assert {f: f.stat().st_mtime_ns for f in sorted(folder.rglob("*.*"))} == stamps
+    assert 0 <= segments.seconds_a_photo(tiny_study, ["half"])["half"] < 10
     lost = next(folder.rglob("*.png"))
     lost.unlink()
     assert segments.run(tiny_study, "half", manifest).equals(first) and lost.is_file()

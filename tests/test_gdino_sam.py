@@ -100,6 +100,30 @@ def test_an_unusable_mask_is_rejected_and_the_box_kept(cut, answer, fault):
     np.testing.assert_array_equal(found.box, FISH_BOX)
 
 
+def test_a_photo_without_a_box_is_looked_at_mirrored(cut, monkeypatch):
+    photo, asked = np.zeros((H, W, 3), np.uint8), []
+    photo[:, :40] = 200
+
+    def detect(model, images, caption, box_threshold, **_):
+        asked.append((images[0][0, 0, 0], box_threshold))
+        found = [[W - 95, 28, W - 25, 52]] if images[0][0, 0, 0] == 0 else []
+        return [(np.float32(found).reshape(-1, 4), np.float32([0.6] * len(found)), ["fish"] * len(found))]
+
+    cut(FISH_BOX, [0.8], [FISH])  # fakes the decoder
+    monkeypatch.setattr(gdino, "detect", detect)
+    [found] = gdino_sam.build({"dtype": "fp32"}).segment([photo], ["a"])
+    assert found.box.tolist() == FISH_BOX.tolist() and found.score == pytest.approx(0.6)
+    assert asked == [(200, 0.35), (0, 0.5)]
+    [found] = gdino_sam.build({"dtype": "fp32", "mirrored": 0.0}).segment([photo], ["a"])
+    assert found.status == "no_detection" and len(asked) == 3
+
+
+def test_only_the_stand_in_looks_twice(tmp_path):
+    (tmp_path / "own.pth").write_bytes(b"")
+    own = {"gdino": str(tmp_path / "own.pth"), "bert": str(tmp_path)}
+    assert gdino_sam.build({}).options["mirrored"] == 0.5 and gdino_sam.build(own).options["mirrored"] == 0
+
+
 def test_the_ablation_switches(cut):
     part, spots = ellipse(ry=8, rx=20), FISH.copy()
     spots[36:44, 58:62], spots[4:10, 4:10] = False, True  # a hole and another piece

@@ -84,8 +84,7 @@ def measure(model, each: int) -> dict[str, float]:
     for k, name in enumerate(truth):
         fish = phantom.draw(name, data.HELD_OUT_SEED, k)
         for variant, made in composite.BASIC.items():
-            made_of = (fish.photo, fish.body | fish.fins, fish.box, made)
-            views[variant].append(composite.compose(*made_of))
+            views[variant].append(composite.compose(fish.photo, fish.body | fish.fins, fish.box, made))
     for variant, pictures in views.items():
         title = f"anglers' photos, {len(target)} outputs (MA): {composite.LABELS[variant]}"
         found[title] = right(np.stack(pictures), truth, target)
@@ -98,10 +97,8 @@ def card(model, pictures: int, seconds: dict[str, float], scores: dict[str, floa
     best = max(e["held_out_accuracy"] for e in epochs)
     rows |= {"trained on": f"{len(model.training_hashes)} of them, the others held out"}
     rows |= {name: str(value) for name, value in model.history["settings"].items()}
-    rows |= {
-        "held out, best epoch": f"{best:.1%}",
-        "of all epochs": ", ".join(f"{e['held_out_accuracy']:.1%}" for e in epochs),
-    }
+    rows |= {"held out, best epoch": f"{best:.1%}"}
+    rows |= {"of all epochs": ", ".join(f"{e['held_out_accuracy']:.1%}" for e in epochs)}
     rows |= {f"seconds, {name}": f"{value:.0f}" for name, value in seconds.items()}
     rows |= {"file size, MB": f"{mb:.1f}", "hash of the classifier": model.hash}
     scores = {name: f"{value:.1%}" for name, value in scores.items()} | {"pictures a species": str(each)}

@@ -66,12 +66,7 @@ class Export(nn.Module):
         found = boxes[0].flatten(1).t()[where].clamp(0, SIDE)
         masks = self.model.masks(features, F.pad(found, (1, 0))).sigmoid()
         wide, tall = torch.tensor([[1.0, 0, 1, 0], [0, 1.0, 0, 1]]) / SIDE
-        return (
-            found * (wide * img.shape[3] + tall * img.shape[2]),
-            scores,
-            torch.full_like(where, FISH),
-            masks,
-        )
+        return found * (wide * img.shape[3] + tall * img.shape[2]), scores, torch.full_like(where, FISH), masks
 
 
 def build(imagenet: bool = False) -> Segmenter:
@@ -110,11 +105,8 @@ def loss(model: Segmenter, part: dict[str, Tensor]) -> tuple[Tensor, dict[str, f
     dice = 1 - (2 * (q * target).sum(both) + 1) / (q.sum(both) + target.sum(both) + 1)
     mask = 2 * F.binary_cross_entropy_with_logits(said, target) + dice.mean()
     total = focal.sum() / has.sum().clamp(min=1) + 2 * away + mask
-    return total, {
-        "GIoU": 1 - away.item(),
-        "dice": dice.mean().item(),
-        "score": p.amax(both)[has > 0].mean().item(),
-    }
+    figures = {"GIoU": 1 - away.item(), "dice": dice.mean().item(), "score": p.amax(both)[has > 0].mean().item()}
+    return total, figures
 
 
 def export(checkpoint: Path, path: Path) -> None:

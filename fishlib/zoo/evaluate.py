@@ -24,6 +24,7 @@ WRONG = ("bird", "hand", "boat", "stone", "dog", "qwerty")
 CARDS = Path(__file__).parent / "cards"
 METHODS = {"gdino-sam": "gdino", "sam-clip": "clip", "detic": "detic"}  # method -> the card that tells its figures
 SPARSE = 4
+OPTIONS = ("pictures", "fishless", "seed", "minutes", "batch", "rate", "keep")  # of a training, kept in its header
 BOX, MEAN, GOOD = "box: IoU 0.5 or more", "mask: mean IoU", "mask: IoU 0.8 or more"
 ALARMS, SILENT = "pictures without fish with a false alarm", "wrong words that find nothing"
 TRUE_BOX = "mask from the true box: mean IoU"
@@ -119,7 +120,7 @@ def recipe(name: str, facts: dict[str, str]) -> list[str]:
     for k, leg in enumerate(reversed(legs), 1):
         model, of = re.match("[a-z]+", leg)[0], dict(re.findall(r"(\w+) ([\d.e-]+)", leg))
         folder = f"LEG{k}" if k < len(legs) else "DIR"
-        given = (f" --{o} {of[o]}" for o in ("pictures", "fishless", "seed", "minutes", "batch", "rate") if o in of)
+        given = (f" --{o} {of[o]}" for o in OPTIONS if o in of)
         commands.append(f"python -m fishlib.zoo.train {model} --out {folder}{''.join(given)}{start}")
         start = f" --start {folder}/{model}.safetensors"
     return commands

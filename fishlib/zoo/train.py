@@ -62,6 +62,15 @@ def fit(model, batch, loss, out: Path, minutes: float, rate: float, facts: dict,
     save(average, out, facts | {"steps": str(step), "seconds": f"{time.monotonic() - start:.0f}"})
 
 
+def blend(start: Path, out: Path, share: float) -> None:
+    """Puts a share of the starting checkpoint back into the one trained from it (WiSE-FT, Wortsman et al. 2022)."""
+    first, last = load_file(start), load_file(out)
+    with safe_open(out, "pt") as opened:
+        facts = opened.metadata() | {"keep": str(share)}
+    mixed = {k: torch.lerp(v.float(), first[k].float(), share).to(v.dtype) for k, v in last.items()}
+    save_file(mixed, out, metadata=facts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=["sam", "gdino", "clip", "detic"])
@@ -74,6 +83,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="learning rate")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from (for detic: that of sam)")
+    parser.add_argument("--keep", type=float, default=0.0, help="share of --start to put back at the end")
     args = parser.parse_args()
     torch.set_num_threads(args.threads), cv2.setNumThreads(1), torch.manual_seed(args.seed)
     folder = args.out / f"pictures-{args.pictures}-{args.fishless}-{args.seed}"
@@ -95,6 +105,8 @@ def main() -> None:
     late = 1.0 if args.start and args.start.stem.startswith(args.name) else 0.0  # goes on at full size
     get = lambda r, share: module.batch(r, pictures, args.batch, max(share, late))  # noqa: E731
     fit(model, get, module.loss, out, args.minutes, rate, facts, args.seed)
+    if args.keep:
+        blend(args.start, out, args.keep)
     if args.name == "detic":
         module.export(out, out.with_suffix(".onnx"))
 

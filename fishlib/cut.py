@@ -59,16 +59,19 @@ def cut(
 
     def load(path: str) -> tuple:
         """(sha256, photo), (sha256, why it cannot be read), or (sha256, None) where the photo is finished."""
-        row, digest = rows[path], cache.file_hash(path) if Path(path).is_file() else ""
-        whole = all((out / todo[path][kind]).is_file() for kind in todo[path] if row[kind])
-        if whole and (row["settings"], row["sha256"]) == (settings, digest):
-            return digest, None
+        row, digest = rows[path], ""
         try:
+            digest = cache.file_hash(path) if Path(path).is_file() else ""
+            whole = all((out / todo[path][kind]).is_file() for kind in todo[path] if row[kind])
+            if whole and (row["settings"], row["sha256"]) == (settings, digest):
+                return digest, None
             if not digest:
                 raise UnreadablePhoto(f"{path} is no regular file, or its name is not UTF-8.")
             return digest, dataset.decode(path)
         except UnreadablePhoto as error:
             return digest, error
+        except OSError as error:
+            return digest, UnreadablePhoto(f"{path} cannot be read ({error.strerror}).")
 
     try:
         _write(rows, out)

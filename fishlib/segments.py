@@ -48,9 +48,9 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
         record["seconds_a_photo"] = round(float(np.median([r["seconds"] for r in found.values()] or [0])), 4)
         rows = [{**_blank(row), **found.get(row.photo_id, {})} for row in manifest.itertuples()]
         dataset.write_frame(pd.DataFrame(rows, columns=COLUMNS), folder / "index.csv")
-        cache.write_text(
-            folder / "made_of.json", json.dumps({"key": made_of, "seconds_a_photo": record["seconds_a_photo"]})
-        )
+        kept = {"key": made_of, "index": cache.file_hash(folder / "index.csv")}
+        kept["seconds_a_photo"] = record["seconds_a_photo"]
+        cache.write_text(folder / "made_of.json", json.dumps(kept))
     return read_index(folder / "index.csv")
 
 
@@ -158,8 +158,9 @@ def _written(folder: Path, made_of: str) -> float | None:
     """Seconds a photo of the answer that lies in the folder, whole; None where it is another or a mask is missing."""
     try:
         kept = json.loads((folder / "made_of.json").read_text(encoding="utf-8"))
-        files = pd.read_csv(folder / "index.csv", usecols=["mask_file"], dtype=str, keep_default_na=False).mask_file
-        whole = kept["key"] == made_of and all((folder / name).is_file() for name in files if name)
+        if (kept["key"], kept["index"]) != (made_of, cache.file_hash(folder / "index.csv")):
+            return None
+        whole = all((folder / name).is_file() for name in read_index(folder / "index.csv").mask_file if name)
         return float(kept["seconds_a_photo"]) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

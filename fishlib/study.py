@@ -58,7 +58,8 @@ class Study:
     def banner(self) -> str:
         """What this run works on, as Markdown."""
         what = "**Drawn fish, not photographs**: they show that the machinery works, nothing about real fish. "
-        photos = what if self.drawn else f"Photos: `{self.photos}`. "
+        shown = str(self.photos).replace("`", "'")  # which would end what is shown as it is
+        photos = what if self.drawn else f"Photos: `{shown}`. "
         return (
             f"{photos}Masks of: **{self.facts()['method']}**. Profile: `{self.profile.name}`, seed {self.profile.seed}."
         )

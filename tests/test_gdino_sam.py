@@ -113,7 +113,7 @@ def test_a_photo_without_a_box_is_looked_at_mirrored(cut, monkeypatch):
     monkeypatch.setattr(gdino, "detect", detect)
     [found] = gdino_sam.build({"dtype": "fp32"}).segment([photo], ["a"])
     assert found.box.tolist() == FISH_BOX.tolist() and found.score == pytest.approx(0.6)
-    assert asked == [(200, 0.35), (0, 0.5)]
+    assert asked == [(200, 0.35), (0, 0.5)] and found.detail["mirrored"]
     [found] = gdino_sam.build({"dtype": "fp32", "mirrored": 0.0}).segment([photo], ["a"])
     assert found.status == "no_detection" and len(asked) == 3
 

@@ -125,6 +125,8 @@ def test_an_answer_that_lies_there_is_read_and_another_one_written(tiny_study, h
     lost = next(folder.rglob("*.png"))
     lost.unlink()
     assert segments.run(tiny_study, "half", manifest).equals(first) and lost.is_file()
+    (folder / "index.csv").write_text("photo_id\n", encoding="utf-8")
+    assert segments.run(tiny_study, "half", manifest).equals(first)
     half.key = {"method": "half", "version": 2}
     half._one = lambda image, _: Segmentation(np.ones(image.shape[:2], bool))
     assert (segments.run(tiny_study, "half", manifest).area == 1).all() and masks.read_mask(lost).all()

@@ -58,7 +58,7 @@ class Detic:
             "method": "detic",
             "options": {k: v for k, v in options.items() if k != "model"},
             "checkpoints": {"detic": common.fingerprint(self.path, "detic")},
-            "code": cache.code_version("fishlib.segmenters.detic"),
+            "code": cache.code_version("fishlib.segmenters.common", "fishlib.segmenters.detic"),
         }
 
     @cached_property

@@ -40,7 +40,7 @@ STAND_IN = {"mirrored": 0.5}
 CLEAN = ("opening", "closing", "hole")  # options of adjust.clean
 NONE = "none: SAM's best mask of the best box"
 CODE = ["fishlib.masks"]
-CODE += [f"fishlib.segmenters.{name}" for name in ("adjust", "gdino", "gdino_fast", "sam", "gdino_sam")]
+CODE += [f"fishlib.segmenters.{name}" for name in ("common", "adjust", "gdino", "gdino_fast", "sam", "gdino_sam")]
 
 
 def build(params: dict, device: str = "cpu", offline: bool = True) -> "GdinoSam":
@@ -84,25 +84,25 @@ class GdinoSam:
         """One photo after the other: a batch's size changes last digits, and it gains nothing on a CPU."""
         return [self.one(common.rgb(image)) for image in images]
 
-    def boxes(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """gdino.detect's answer for one photo, where it is empty that for its mirror image, mirrored back."""
+    def boxes(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str], bool]:
+        """gdino.detect's answer for one photo; where it is empty that for its mirror image, mirrored back, and True."""
         from fishlib.segmenters import gdino
 
         o = self.options
         limits = {k: o[k] for k in ("text_threshold", "nms_iou", "max_boxes")}
         [found] = gdino.detect(self.detector, [image], o["prompt"], box_threshold=o["box_threshold"], **limits)
         if len(found[0]) or not o["mirrored"]:
-            return found
+            return *found, False
         other = np.ascontiguousarray(image[:, ::-1])
         [(boxes, *said)] = gdino.detect(self.detector, [other], o["prompt"], box_threshold=o["mirrored"], **limits)
         boxes[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]]
-        return boxes, *said
+        return boxes, *said, True
 
     def one(self, image: np.ndarray) -> Segmentation:
         from fishlib.segmenters import sam
 
         o = self.options
-        boxes, confidence, phrases = self.boxes(image)
+        boxes, confidence, phrases, mirrored = self.boxes(image)
         if not len(boxes):
             return Segmentation(status=NO_DETECTION, reason=f"no box scored above {o['box_threshold']}")
         (h, w), model = image.shape[:2], self.segment_anything
@@ -143,6 +143,7 @@ class GdinoSam:
             "boxes": boxes.round(2).tolist(),
             "box_scores": confidence.round(4).tolist(),
             "phrases": phrases,
+            "mirrored": mirrored,  # whether the boxes are from the look at the mirror image
             "tried": tried.round(2).tolist(),  # box, then its jitters
             "candidates": [  # masks on SAM's own grid, smaller than the photo: stretch to draw them
                 {"box": int(owner[i]), "rle": masks.to_rle(small[i] > 0)}

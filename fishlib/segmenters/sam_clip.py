@@ -40,6 +40,7 @@ DEFAULTS = {
 # thresholds, made for SAM's ViTs, only the ground round the fish passes. From 0.5 to 0.75 nothing changes, above 0.8
 # whole fish are lost (measured on drawn pictures that no figure is made of). 64 points go through the decoder at once.
 STAND_IN = {"points_per_side": 8, "pred_iou_thresh": 0.7, "stability_score_thresh": 0.7}
+CODE = ["fishlib.masks", *(f"fishlib.segmenters.{name}" for name in ("common", "sam", "sam_clip"))]
 GENERATOR = ("points_per_side", "pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
 
 
@@ -75,7 +76,7 @@ class SamClip:
             "options": {k: v for k, v in options.items() if k not in ("sam", "clip", "dtype")},
             "bf16": common.wants_bf16(options["dtype"], device, options["sam"]),
             "checkpoints": {name: common.fingerprint(path, name) for name, path in paths.items()},
-            "code": cache.code_version("fishlib.segmenters.sam", "fishlib.segmenters.sam_clip", "fishlib.masks"),
+            "code": cache.code_version(*CODE),
         }
 
     @cached_property

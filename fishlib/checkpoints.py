@@ -52,11 +52,17 @@ def existing(source: str | Path) -> Path:
 
 
 def told(path: Path) -> dict:
-    """FACTS of a .safetensors file that fishlib wrote, without its weights (imports no torch); {} for others."""
+    """FACTS of a .safetensors file that fishlib wrote, without its weights (imports no torch); {} for others.
+
+    Raises UserError for a damaged file.
+    """
     if path.suffix != ".safetensors":
         return {}
-    with safe_open(path, "numpy") as file:
-        facts = json.loads((file.metadata() or {}).get("fishlib", "{}"))
+    try:
+        with safe_open(path, "numpy") as file:
+            facts = json.loads((file.metadata() or {}).get("fishlib", "{}"))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{path} is no readable file of plain weights; give a state dict.") from error
     return {k: facts[k] for k in FACTS if k in facts}
 
 

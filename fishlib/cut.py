@@ -1,8 +1,8 @@
 """Background removal for any photos: cut-outs and masks in a tree like theirs, index.csv with a row each."""
 
+import json
 import os
 import re
-import time
 import unicodedata
 from collections import Counter
 from contextlib import suppress
@@ -17,7 +17,7 @@ from fishlib import cache, composite, dataset, masks, segmenters
 from fishlib.errors import UnreadablePhoto, UserError
 
 BOX = ["x0", "y0", "x1", "y1"]  # XYXY, pixels of the photo
-EVERY = 5  # seconds between two writings of index.csv: of thousands of photos it takes longer than a photo
+JOURNAL = ".journal.jsonl"  # rows since index.csv was written; there after a kill
 COLUMNS = ["path", "status", "reason", *BOX, "score", "cutout", "mask", "sha256", "settings"]
 
 
@@ -45,24 +45,13 @@ def cut(
         why = f"made with '{min(other)}', not '{settings}' (last: the method's parameters and checkpoints)"
         raise UserError(f"{out} holds cut-outs {why}; choose another --out or use --overwrite.")
     owners = {_fold(row[k]): path for path, row in rows.items() for k in ("cutout", "mask") if row[k]}
-    todo = {}  # path -> its files
-    for path, photo_id in photos.items():
-        cutout = Path(photo_id).with_suffix(".png").as_posix()
-        files = {"cutout": cutout, "mask": f"masks/{cutout}"}
-        if why := _taken(path, files.values(), owners, out):
-            rows[path] = _row(path, status="not_written", reason=why)
-            continue
-        todo[path] = files
-        owners |= {_fold(file): path for file in files.values()}
-        if rows.get(path, {}).get("settings") != settings:  # after a kill these files are known as our own
-            rows[path] = _row(path, status="pending", **files)
 
     def load(path: str) -> tuple:
-        """(sha256, photo), (sha256, why it cannot be read), or (sha256, None) where the photo is finished."""
-        row, digest = rows[path], ""
+        """(sha256, photo), (sha256 or "", why it cannot be read), or (sha256, None) where the photo is finished."""
+        row, digest = rows.get(path, _row(path)), ""
+        whole = all((out / row[kind]).is_file() for kind in ("cutout", "mask") if row[kind])
         try:
             digest = cache.file_hash(path) if Path(path).is_file() else ""
-            whole = all((out / todo[path][kind]).is_file() for kind in todo[path] if row[kind])
             if whole and (row["settings"], row["sha256"]) == (settings, digest):
                 return digest, None
             if not digest:
@@ -73,34 +62,44 @@ def cut(
         except OSError as error:
             return digest, UnreadablePhoto(f"{path} cannot be read ({error.strerror}).")
 
+    def keep(row: dict) -> None:
+        """The row in the journal: the list itself, of thousands of photos, takes longer to write than a photo."""
+        rows[row["path"]] = row
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / JOURNAL).open("a", encoding="utf-8") as journal:
+            said = {k: "" if value != value else value for k, value in row.items()}  # no score is no number
+            journal.write(json.dumps(said, ensure_ascii=False) + "\n")
+
     try:
-        _write(rows, out)
-        written = time.monotonic()
-        for path, (digest, image) in tqdm(dataset.ahead(list(todo), load), f"cut ({method})", len(todo)):
-            if image is None:
-                continue
-            files = todo[path]
-            if not rows[path]["cutout"]:
-                rows[path] = _row(path, status="pending", **files)
-                _write(rows, out)
-            found, picture, mask = _segment(image, photos[path], segmenter, colour, crop, dilate)
-            for file in files.values() if picture is None else ():  # what other settings left
-                (out / file).unlink(missing_ok=True)
-            if picture is not None:
-                masks.write_mask(mask, out / files["mask"])
-                with cache.atomic(out / files["cutout"]) as temporary:
-                    temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-                found |= files
-            rows[path] = _row(path, sha256=digest, settings=settings, **found)
-            new += 1
-            if time.monotonic() - written > EVERY:
-                _write(rows, out)
-                written = time.monotonic()
+        try:
+            for path, (digest, image) in tqdm(dataset.ahead(list(photos), load), f"cut ({method})", len(photos)):
+                cutout = Path(photos[path]).with_suffix(".png").as_posix()
+                files = {"cutout": cutout, "mask": f"masks/{cutout}"}
+                if why := _taken(path, files.values(), owners, out):
+                    rows[path] = _row(path, status="not_written", reason=why)
+                    continue
+                if image is None:
+                    continue
+                new += 1
+                if not digest:  # it may be read another time: what was cut of it stays
+                    told = {"status": "unreadable", "reason": str(image), "sha256": "", "settings": settings}
+                    keep(rows.get(path, _row(path)) | told)
+                    continue
+                owners |= {_fold(file): path for file in files.values()}
+                keep(_row(path, status="pending", **files))  # after a kill these are known as our own
+                found, picture, mask = _segment(image, photos[path], segmenter, colour, crop, dilate)
+                for file in files.values() if picture is None else ():  # what other settings left
+                    (out / file).unlink(missing_ok=True)
+                if picture is not None:
+                    masks.write_mask(mask, out / files["mask"])
+                    with cache.atomic(out / files["cutout"]) as temporary:
+                        temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+                    found |= files
+                keep(_row(path, sha256=digest, settings=settings, **found))
+        finally:
+            _write(rows, out)
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
-    finally:
-        with suppress(UserError):  # the folder is gone or full, which has been said
-            _write(rows, out)
     return {"photos": len(photos), "new": new, **Counter(rows[path]["status"] for path in photos)}
 
 
@@ -183,8 +182,16 @@ def _read(index: Path) -> dict[str, dict]:
         frame = pd.read_csv(index, dtype=str, keep_default_na=False)[COLUMNS] if index.exists() else None
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{index} was not made by fishlib cut; choose another --out.") from error
-    return {} if frame is None else {row["path"]: row for row in frame.to_dict("records")}
+    rows = {} if frame is None else {row["path"]: row for row in frame.to_dict("records")}
+    journal = index.with_name(JOURNAL)
+    for line in journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else ():
+        with suppress(ValueError, KeyError, TypeError):  # a kill may leave half a line
+            row = json.loads(line)
+            rows[row["path"]] = _row(row["path"]) | {k: str(row[k]) for k in COLUMNS}
+    return rows
 
 
 def _write(rows: dict[str, dict], out: Path) -> None:
+    """index.csv, whole; the journal has then said what it had to."""
     dataset.write_frame(pd.DataFrame(rows.values(), columns=COLUMNS), out / "index.csv")
+    (out / JOURNAL).unlink(missing_ok=True)

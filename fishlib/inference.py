@@ -57,22 +57,23 @@ def _masked_outputs(study, photos, found, wanted):
     species, classes = sorted(photos.species.unique()), checkpoints.classes(study.classifier)
     indices = list(match_classes(species, classes).values())
     values = features.compute(study, photos, found, wanted, study.classifier)
-    logits = {v: masked_logits(x, indices) for v, x in _outputs(study, values).items()}
+    logits = _outputs(study, values, indices)
     notes = [f"Masked outputs: the best of {len(species)} among its {len(classes)} species, no further training."]
     return photos, species, logits, [*notes, *checkpoints.trained_on(study.classifier, photos)]
 
 
-def _outputs(study, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Variant -> all outputs (N, C) of the classifier for its features; cached, so that a run again loads none."""
-    network = checkpoints.identity(study.classifier, study.profile.backbone, study.profile.seed)
-    of = {"x": {v: cache.array_hash(x) for v, x in values.items()}, "code": cache.code_version("fishlib.classifier")}
-    path = cache.entry(study.cache, "outputs", cache.key(network=network, **of))
+def _outputs(study, values: dict[str, np.ndarray], indices: list[int]) -> dict[str, np.ndarray]:
+    """Variant -> masked outputs (N, T) of the classifier for its features; cached, so that a run again loads none."""
+    of = {"network": checkpoints.identity(study.classifier, study.profile.backbone, study.profile.seed)}
+    of |= {"x": {v: cache.array_hash(x) for v, x in values.items()}, "indices": indices}
+    of["code"] = cache.code_version(*(f"fishlib.{name}" for name in ("classifier", "checkpoints", "matching")))
+    path = cache.entry(study.cache, "outputs", cache.key(**of))
     kept = cache.load(path)
     if kept is None:
         from fishlib import classifier
 
         model = classifier.load(study.classifier, study.profile.backbone, study.device, study.profile.seed)
-        kept = {v: classifier.logits(model, x) for v, x in values.items()}
+        kept = {v: masked_logits(classifier.logits(model, x), indices) for v, x in values.items()}
         cache.save(path, **kept)
     return kept
 

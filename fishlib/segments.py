@@ -48,16 +48,15 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
         record["seconds_a_photo"] = round(float(np.median([r["seconds"] for r in found.values()] or [0])), 4)
         rows = [{**_blank(row), **found.get(row.photo_id, {})} for row in manifest.itertuples()]
         dataset.write_frame(pd.DataFrame(rows, columns=COLUMNS), folder / "index.csv")
-        kept = {"key": made_of, "index": cache.file_hash(folder / "index.csv")}
-        kept["seconds_a_photo"] = record["seconds_a_photo"]
-        cache.write_text(folder / "made_of.json", json.dumps(kept))
+        kept = {"key": made_of, "files": _hashes(folder), "seconds_a_photo": record["seconds_a_photo"]}
+        cache.write_text(folder / "made_of.json", json.dumps(kept, ensure_ascii=False))
     return read_index(folder / "index.csv")
 
 
 def read_index(path: Path) -> pd.DataFrame:
     """The frame of a method that has run: COLUMNS; text that is not there is empty, a NUMBER is NaN."""
     kinds = {column: float if column in NUMBERS else str for column in COLUMNS}
-    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in NUMBERS})
+    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in NUMBERS})[COLUMNS]
 
 
 def seconds_a_photo(study: Study, methods) -> pd.Series:
@@ -155,15 +154,19 @@ def _entry(study: Study, segmenter, row) -> Path:
 
 
 def _written(folder: Path, made_of: str) -> float | None:
-    """Seconds a photo of the answer that lies in the folder, whole; None where it is another or a mask is missing."""
+    """Seconds a photo of the answer that lies in the folder; None where it is another or a file was touched."""
     try:
         kept = json.loads((folder / "made_of.json").read_text(encoding="utf-8"))
-        if (kept["key"], kept["index"]) != (made_of, cache.file_hash(folder / "index.csv")):
-            return None
-        whole = all((folder / name).is_file() for name in read_index(folder / "index.csv").mask_file if name)
-        return float(kept["seconds_a_photo"]) if whole else None
+        same = kept["key"] == made_of and kept["files"] == _hashes(folder)
+        return float(kept["seconds_a_photo"]) if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Hash of every file of an answer: its index, masks and what was kept beside them."""
+    files = (f for f in folder.rglob("*") if f.is_file() and f.name != "made_of.json")
+    return {f.relative_to(folder).as_posix(): cache.file_hash(f) for f in files}
 
 
 def _compute(study: Study, segmenter, rows: list, paths: dict[str, Path], record: dict) -> None:

@@ -129,6 +129,8 @@ def reopen(run: str | Path, **given) -> Study:
     try:
         ran = dict(json.loads(file.read_text(encoding="utf-8"))["parameters"])
         known = {k: v for k, v in ran.items() if k in inspect.signature(open_study).parameters}
+        if not all(v is None or isinstance(v, str | bool) for v in known.values()):
+            raise TypeError("a parameter is neither text, true, false nor null")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is damaged; `fishlib reproduce --out {run}` makes it anew.") from error
     return open_study(**known | given | {"out": str(file.parent)})

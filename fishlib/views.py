@@ -170,7 +170,8 @@ def publish(study: Study, number: int, table: pd.DataFrame, notes: list[str]) ->
 def remarks(notes: list[str]) -> str:
     """Notes as a Markdown list; the names in them are text, whatever they hold."""
     plain = (escape(" ".join(note.split()), quote=False) for note in notes)
-    return "\n".join("- " + re.sub(r"[\\`*_\[\]|~$]", r"\\\g<0>", text) for text in plain)
+    marked = (re.sub(r"[\\`*_\[\]|~$]", r"\\\g<0>", text) for text in plain)
+    return "\n".join("- " + re.sub(r"^(\d*)([-#+.)=])", r"\1\\\2", text) for text in marked)
 
 
 def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, predictions: pd.DataFrame) -> dict:

@@ -1,15 +1,16 @@
 """fishlib cut on small pictures; a made-up segmenter takes white for fish."""
 
 import csv
+import json
 import os
 
 import cv2
 import numpy as np
 import pytest
 
+from fishlib import cache, masks, segmenters
 from fishlib import cut as module
-from fishlib import masks, segmenters
-from fishlib.cut import cut
+from fishlib.cut import JOURNAL, cut
 from fishlib.errors import UserError
 from fishlib.segmenters import Segmentation
 
@@ -242,6 +243,34 @@ def test_a_kill_between_a_picture_and_its_row_is_no_foreign_file(tree, tmp_path,
         cut([tree], tmp_path / "out", "white")
     monkeypatch.setattr(masks, "write_mask", written)
     assert "not_written" not in cut([tree], tmp_path / "out", "white")
+
+
+def test_what_a_killed_run_kept_is_known(tree, tmp_path):
+    out = tmp_path / "out"
+    cut([tree], out, "white")
+    text, rows = (out / "index.csv").read_bytes(), index(out)
+    lines = [json.dumps(row) for row in rows.values()]
+    (out / "index.csv").unlink()
+    (out / JOURNAL).write_text("\n".join([*lines, '{"path": "half a li']), encoding="utf-8")
+    calls.clear()
+    assert cut([tree], out, "white")["new"] == 0 and not calls
+    assert (out / "index.csv").read_bytes() == text and not (out / JOURNAL).exists()
+
+
+def test_a_photo_that_cannot_be_read_for_a_while_keeps_its_cutout(tree, tmp_path, monkeypatch):
+    out, hashed = tmp_path / "out", cache.file_hash
+    cut([tree], out, "white")
+
+    def fails(path):
+        if str(path).endswith("a.png"):
+            raise OSError(5, "Input/output error")
+        return hashed(path)
+
+    monkeypatch.setattr(cache, "file_hash", fails)
+    assert cut([tree], out, "white")["unreadable"] == 2
+    assert "Input/output error" in index(out)["a.png"]["reason"] and (out / "Thunnus_albacares" / "a.png").is_file()
+    monkeypatch.setattr(cache, "file_hash", hashed)
+    assert cut([tree], out, "white") == {"photos": 4, "new": 1, "ok": 2, "no_detection": 1, "unreadable": 1}
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ def test_a_classifier_without_a_species_says_which(own):
 def test_remarks_are_text():
     assert views.remarks(["<b>odd & name", "next"]) == "- &lt;b&gt;odd &amp; name\n- next"
     assert views.remarks(["![x](http://x) a_b\n# c"]) == r"- !\[x\](http://x) a\_b # c"
+    assert views.remarks(["# a", "12. b", "- c"]) == "- \\# a\n- 12\\. b\n- \\- c"
 
 
 def test_a_figure_leaves_out_and_names_what_is_too_small(ready):

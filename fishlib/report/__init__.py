@@ -38,6 +38,7 @@ from fishlib.report import species_pages
 from fishlib.study import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
+UNESCAPED = r"(?<!\\)((?:\\\\)*)([<\[])"  # what may begin markup, unless a backslash makes it text already
 WIDGET = "application/vnd.jupyter.widget-view+json"
 COLUMNS = {  # what the report reads of the stages' files
     "predictions.csv": ["photo_id", "species", "variant", "status", "predicted", "confidence", "correct", "counted"],
@@ -150,7 +151,7 @@ def _notebook(path: Path) -> dict:
             for kind in [kind for kind in data if kind.startswith("image/")]:  # figures bring their title
                 output.metadata.setdefault(kind, {}).setdefault("alt", f"{heading}, result {place}")
             if "text/markdown" in data:
-                data["text/markdown"] = re.sub(r"[<\[]", r"\\\g<0>", "".join(data["text/markdown"]))
+                data["text/markdown"] = re.sub(UNESCAPED, r"\1\\\2", "".join(data["text/markdown"]))
         if cell.cell_type == "code":
             cell.outputs = outputs
     # "basic" has no head: the lab template would load scripts from the web

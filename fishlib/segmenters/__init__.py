@@ -70,7 +70,8 @@ def label(method: str, params: dict) -> str:
 def build(method: str, params: dict | None = None, device: str = "cpu", offline: bool = True) -> Segmenter:
     """The segmenter of that name; UserError for an unknown name, NotRun where it cannot run here.
 
-    Cheap: no network's package is imported and no device touched before the first photo.
+    Cheap: with the zoo's checkpoints no network's package is imported and no device touched before the first photo;
+    with others, whose number format depends on the device (dtype auto), torch is.
     """
     if method not in MODULES:
         known = ", ".join(sorted(MODULES))

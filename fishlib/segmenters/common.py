@@ -1,6 +1,6 @@
 """What the segmenters share: checked options, prompts, checkpoints and hashes, number formats, quiet packages.
 
-Imports no network's package: what a run would do is known without any, and a finished run loads none.
+Imports no network's package at once: with the zoo's checkpoints what a run would do is known without any.
 """
 
 import contextlib

@@ -50,7 +50,7 @@ def build(params: dict, device: str = "cpu", offline: bool = True) -> "GdinoSam"
 
 
 class GdinoSam:
-    """Packages and models are loaded at the first photo (a finished run needs none); files are looked for now."""
+    """Models are loaded at the first photo (a finished run needs none); their files are looked for now."""
 
     def __init__(self, options: dict, device: str, offline: bool):
         self.options, self.device, self.offline = options, device, offline
@@ -104,7 +104,8 @@ class GdinoSam:
         o = self.options
         boxes, confidence, phrases, mirrored = self.boxes(image)
         if not len(boxes):
-            return Segmentation(status=NO_DETECTION, reason=f"no box scored above {o['box_threshold']}")
+            again = f", mirrored none above {o['mirrored']}" if mirrored else ""
+            return Segmentation(status=NO_DETECTION, reason=f"no box scored above {o['box_threshold']}{again}")
         (h, w), model = image.shape[:2], self.segment_anything
         rng = adjust.seeded(image, o["seed"])
         tried = adjust.perturb(boxes, (h, w), o["jitters"], o["shift"], o["grow"], rng)  # (n, 1 + jitters, 4)

@@ -63,7 +63,7 @@ def crop(image: np.ndarray, mask: np.ndarray) -> Image.Image:
 
 
 class SamClip:
-    """Packages and models are loaded at the first photo (a finished run needs none); files are looked for now."""
+    """Models are loaded at the first photo (a finished run needs none); their files are looked for now."""
 
     def __init__(self, options: dict, device: str, offline: bool):
         if len(options["labels"]) < 2:

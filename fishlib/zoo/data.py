@@ -179,7 +179,7 @@ def sample(rng, pictures: Pictures, h: int, w: int, fish_only=False) -> tuple[np
     photo, label = pictures[rng.integers(len(pictures))]
     while fish_only and not label.any():
         photo, label = pictures[rng.integers(len(pictures))]
-    ground = pictures[rng.choice(pictures.fishless)][0] if rng.uniform() < 0.35 else None
+    ground = pictures[rng.choice(pictures.fishless)][0] if pictures.fishless and rng.uniform() < 0.35 else None
     return augment(rng, photo, label, h, w, ground)
 
 

@@ -67,7 +67,7 @@ def blend(start: Path, out: Path, share: float) -> None:
     first, last = load_file(start), load_file(out)
     with safe_open(out, "pt") as opened:
         facts = opened.metadata() | {"keep": str(share)}
-    mixed = {k: torch.lerp(v.float(), first[k].float(), share).to(v.dtype) for k, v in last.items()}
+    mixed = {k: torch.lerp(v.float(), first.get(k, v).float(), share).to(v.dtype) for k, v in last.items()}
     save_file(mixed, out, metadata=facts)
 
 
@@ -85,6 +85,8 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="checkpoint to go on from (for detic: that of sam)")
     parser.add_argument("--keep", type=float, default=0.0, help="share of --start to put back at the end")
     args = parser.parse_args()
+    if args.keep and not args.start:
+        parser.error("--keep puts a share of --start back; give one")
     torch.set_num_threads(args.threads), cv2.setNumThreads(1), torch.manual_seed(args.seed)
     folder = args.out / f"pictures-{args.pictures}-{args.fishless}-{args.seed}"
     pictures = data.Pictures(data.draw_all(folder, args.pictures, args.seed, args.threads, args.fishless))

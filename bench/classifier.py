@@ -28,7 +28,7 @@ FOLDER = tempfile.TemporaryDirectory()  # goes with the process
 
 @cache
 def model(name: str):
-    from fishlib import classifier
+    from fishlib.naming import classifier
 
     backbone, source = BACKBONES[name]
     return classifier.load(source, backbone, "cpu")
@@ -37,7 +37,8 @@ def model(name: str):
 @cache
 def drawn():
     """(study, manifest, true masks) of drawn pictures."""
-    from fishlib import segments, study
+    from fishlib import study
+    from fishlib.removal import segments
 
     profile = Path(FOLDER.name) / "drawn.yaml"
     few = {"photos": DRAWN, "min_per_species": 2}
@@ -55,7 +56,7 @@ def heads_and_literal_procedure():
     through the network and one step of its last layer with Adam, for `steps` epochs of 100, and the evaluation
     of the rest; then multiplied by epochs and draws. Every K costs in proportion to its photos, and 3 is the mean.
     """
-    from fishlib import classifier, transfer
+    from fishlib.naming import classifier, transfer
 
     for name in BACKBONES:
         network, random = model(name), np.random.default_rng(0)
@@ -88,7 +89,7 @@ def _draw(labels: np.ndarray, k: int, random) -> np.ndarray:
 
 def _literal_epoch(network, images: np.ndarray, labels: np.ndarray) -> float:
     """Seconds of an epoch as the paper describes it: every photo through the network, then Adam on the layer."""
-    from fishlib import classifier
+    from fishlib.naming import classifier
 
     layer = torch.nn.Linear(network.dim, SPECIES)
     adam, target = torch.optim.Adam(layer.parameters(), lr=5e-4), torch.from_numpy(labels)
@@ -105,8 +106,8 @@ def features_beside_bare_model():
 
     The bare model runs both ways, all cores on one batch and a batch a core; the faster of the two counts.
     """
-    from fishlib import classifier, features
-    from fishlib.composite import BASIC
+    from fishlib.naming import classifier, features
+    from fishlib.photos.composite import BASIC
 
     variants = list(BASIC.values())
     study, photos, found = drawn()
@@ -139,8 +140,9 @@ def features_beside_bare_model():
 
 def variants_decode_once():
     """How often a photo is decoded and its mask read for every variant of tables 2 to 4 together."""
-    from fishlib import classifier, dataset, features
-    from fishlib.composite import BACKGROUNDS, variants_of_tables
+    from fishlib.naming import classifier, features
+    from fishlib.photos import dataset
+    from fishlib.photos.composite import BACKGROUNDS, variants_of_tables
 
     study, photos, found = drawn()
     some, real, calls = photos.iloc[:8], dataset.decode, []
@@ -163,8 +165,8 @@ def variants_decode_once():
 
 def bf16_answers():
     """Answers on bf16 features beside those on fp32 ones: ten K = 1 heads on drawn photos in four inputs."""
-    from fishlib import classifier, features, transfer
-    from fishlib.composite import BASIC
+    from fishlib.naming import classifier, features, transfer
+    from fishlib.photos.composite import BASIC
 
     study, photos, found = drawn()
     species = sorted(photos.species.unique())
@@ -182,8 +184,9 @@ def bf16_answers():
 MEMORY = """
 import resource, sys
 import pandas as pd
-from fishlib import features, study
-from fishlib.composite import ORIGINAL
+from fishlib import study
+from fishlib.naming import features
+from fishlib.photos.composite import ORIGINAL
 root, n = sys.argv[1], int(sys.argv[2])
 opened = study.open_study(out=f"{root}/run{n}", profile=f"{root}/tiny.yaml", photos=f"{root}/photos", device="cpu")
 ids = [f"a/{i}.jpg" for i in range(n)]

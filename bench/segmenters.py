@@ -38,7 +38,7 @@ def sams() -> dict:
     """ViT-B as the package builds it, and prepared in fp32 and bf16; the same random weights."""
     from segment_anything import sam_model_registry
 
-    from fishlib.segmenters import sam
+    from fishlib.removal.segmenters import sam
 
     torch.manual_seed(0)
     plain = sam_model_registry["vit_b"]().eval()
@@ -57,7 +57,7 @@ def detectors() -> dict:
     """Swin-T as the package builds it, and prepared in fp32 and bf16; BERT-base of random weights."""
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    from fishlib.segmenters import gdino
+    from fishlib.removal.segmenters import gdino
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as name:
@@ -81,7 +81,7 @@ def detectors() -> dict:
 
 def image_encoder():
     """SAM's ViT-B: fp32 as the package, our fp32 and our bf16; the outputs compared."""
-    from fishlib.segmenters import common
+    from fishlib.removal.segmenters import common
 
     x = torch.randn(1, 3, 1024, 1024)
     with torch.no_grad():
@@ -104,7 +104,7 @@ def plain_recipe(boxes: np.ndarray):
     from PIL import Image
     from segment_anything import SamPredictor
 
-    from fishlib.segmenters import common
+    from fishlib.removal.segmenters import common
 
     with tempfile.TemporaryDirectory() as folder, common.quiet():
         Image.fromarray(photo()).save(Path(folder) / "photo.png")
@@ -116,8 +116,8 @@ def plain_recipe(boxes: np.ndarray):
 
 
 def our_recipe(boxes: np.ndarray, kind: str):
-    """What fishlib.segmenters.gdino_sam does, from the photo to the chosen and cleaned mask."""
-    from fishlib.segmenters import adjust, gdino, gdino_sam, sam
+    """What fishlib.removal.segmenters.gdino_sam does, from the photo to the chosen and cleaned mask."""
+    from fishlib.removal.segmenters import adjust, gdino, gdino_sam, sam
 
     model = sams()[kind]
     found = gdino.detect(detectors()[kind], [photo()], "Fish", 0.0)[0]
@@ -136,7 +136,7 @@ def our_recipe(boxes: np.ndarray, kind: str):
 
 def whole_method():
     """Photos a second of the whole of GDINO-SAM for the same candidate masks, and that they are the same."""
-    from fishlib.segmenters import adjust, sam
+    from fishlib.removal.segmenters import adjust, sam
 
     box = np.float32([[100, 120, 540, 360]])
     boxes = adjust.perturb(box, PHOTO, JITTERS, 0.05, 0.3, np.random.default_rng(0)).reshape(-1, 4)

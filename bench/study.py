@@ -19,7 +19,7 @@ HEADS, DRAWS, PHOTOS, SPECIES = 5, 10, 601, 17
 
 def heads_beside_features():
     """Figure 3's heads (K = 1..5, ten draws) beside the features they need, for one pre-training and variant."""
-    from fishlib import classifier, transfer
+    from fishlib.naming import classifier, transfer
 
     random = np.random.default_rng(0)
     model = classifier.load("imagenet")

@@ -25,7 +25,7 @@ BLOCK, PHOTOS = 100, 1000  # memory is compared after so many photos
 @cache
 def pictures() -> list[tuple[np.ndarray, np.ndarray]]:
     """(photo uint8 (H, W, 3), mask bool (H, W), empty without fish), drawn as no training saw them."""
-    from fishlib.zoo import data
+    from fishlib.training import data
 
     with tempfile.TemporaryDirectory() as folder:
         drawn = data.Pictures(
@@ -36,7 +36,7 @@ def pictures() -> list[tuple[np.ndarray, np.ndarray]]:
 
 def quality():
     """Every target of the zoo that drawn pictures can show; the cards have it for more of them."""
-    from fishlib.zoo import evaluate
+    from fishlib.training import evaluate
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -51,7 +51,8 @@ def quality():
 
 def bf16_beside_fp32():
     """The masks SAM makes, each beside its fellow, and the one that is chosen and cleaned, near ties among them."""
-    from fishlib import masks, segmenters
+    from fishlib.photos import masks
+    from fishlib.removal import segmenters
 
     photos = [photo for photo, mask in pictures() if mask.any()][:ALIKE]
     ids, made, final = [str(k) for k in range(len(photos))], [], []
@@ -71,8 +72,9 @@ def bf16_beside_fp32():
 
 def adjustment_beside_plain_box():
     """Every step of the mask adjustment left out, beside SAM's single best mask of the best box as it is."""
-    from fishlib import ablation, masks
-    from fishlib.segmenters import gdino_sam
+    from fishlib.photos import masks
+    from fishlib.removal import ablation
+    from fishlib.removal.segmenters import gdino_sam
 
     method, ious = gdino_sam.build({}), {}
     for k, (photo, fish) in enumerate(pair for pair in pictures() if pair[1].any()):
@@ -86,7 +88,7 @@ def adjustment_beside_plain_box():
 
 
 def text_read_once():
-    from fishlib import segmenters
+    from fishlib.removal import segmenters
 
     photos, calls = [photo for photo, _ in pictures()[:6]], {"gdino-sam": 0, "sam-clip": 0}
     for method in calls:
@@ -104,7 +106,7 @@ def text_read_once():
 
 def photos_read_ahead():
     """The segments stage's reading, with a model that computes elsewhere for as long as a photo takes to decode."""
-    from fishlib import dataset
+    from fishlib.photos import dataset
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
@@ -140,7 +142,8 @@ def memory_is_flat():
 
 
 def _many_photos() -> None:
-    from fishlib import phantom, segmenters
+    from fishlib import phantom
+    from fishlib.removal import segmenters
 
     names, random = list(phantom.traits.load()), np.random.default_rng(0)
     drawn = [phantom.draw(names[k], 900_004, k, side=320).photo for k in range(10)]

@@ -61,8 +61,8 @@ def cut(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Remove the background of any photos; run again, it goes on where it was stopped."""
-    from fishlib import cut as cutting
     from fishlib import profiles
+    from fishlib.removal import cut as cutting
 
     params = profiles.load(profile).segmenters.get(method)
     counts = cutting.cut(paths, out, method, background, crop, dilate, params, device, offline, overwrite)
@@ -80,7 +80,7 @@ def pretrain(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Fine-tune a classifier on a folder of species; run again, it goes on after the last whole epoch."""
-    from fishlib import pretrain as training
+    from fishlib.naming import pretrain as training
 
     settings = {} if epochs is None else {"epochs": epochs}
     model = training.pretrain(photos, out, backbone, start, seed, device=device, **settings)
@@ -127,7 +127,7 @@ def _say_weights(function: str, *given) -> set[str]:
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Build a run's report anew."""
-    from fishlib import report as pages
+    from fishlib.show import report as pages
 
     typer.echo(f"The report: {pages.build(run)}")
 

@@ -13,8 +13,10 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from fishlib import cache, checkpoints, inference, report
+from fishlib import cache
 from fishlib.errors import NotRun, UserError
+from fishlib.naming import checkpoints, inference
+from fishlib.show import report
 from fishlib.study import REPOSITORY, Study, open_study
 
 NOTEBOOKS = REPOSITORY / "notebooks"

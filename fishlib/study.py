@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from fishlib import cache, checkpoints, dataset, profiles, segmenters
+from fishlib import cache, profiles
 from fishlib.errors import UserError
+from fishlib.naming import checkpoints
+from fishlib.photos import dataset
+from fishlib.removal import segmenters
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from fishlib import dataset, masks
+from fishlib.photos import dataset, masks
 from fishlib.study import open_study
 
 ODD = "<b>odd & name"

@@ -41,7 +41,7 @@ def bert_folder(folder):
 
 def small_gdino(folder, seed: int = 0):
     """GroundingDINO of the package's Swin-T config, one layer of each kind, 30 queries, fully random."""
-    from fishlib.segmenters import common
+    from fishlib.removal.segmenters import common
 
     torch.manual_seed(seed)
     with common.quiet(), redirect_stdout(io.StringIO()):

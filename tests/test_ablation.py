@@ -2,8 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fishlib import ablation, masks, pictures, reviews, segmenters, segments, study
-from fishlib.segmenters import Segmentation, adjust
+from fishlib import study
+from fishlib.photos import masks
+from fishlib.removal import ablation, reviews, segmenters, segments
+from fishlib.removal.segmenters import Segmentation, adjust
+from fishlib.show import pictures
 
 STEPS = ("all steps", "no morphology", "none")
 

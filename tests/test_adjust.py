@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishlib.segmenters import adjust
+from fishlib.removal.segmenters import adjust
 
 
 def disc(h, w, y, x, r):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_sample_image
 
-from fishlib import checkpoints, classifier
-from fishlib.composite import to_square
 from fishlib.errors import NotRun, UserError
+from fishlib.naming import checkpoints, classifier
+from fishlib.photos.composite import to_square
 
 TINY = "test_efficientnet.r160_in1k"
 NAMES = ["Thunnus_albacares", "cod", "マサバ"]
@@ -242,7 +242,7 @@ def test_unknown_species_are_all_named_with_near_misses(tmp_path):
 
 
 def test_every_synonym_leads_to_one_of_the_17():
-    from fishlib import matching, species
+    from fishlib.photos import matching, species
 
     table = matching._read(matching.SYNONYMS)
     assert table

@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fishlib import classifier, dataset, segmenters
+from fishlib.naming import classifier
+from fishlib.photos import dataset
+from fishlib.removal import segmenters
 
 METHODS = {
     "grounding dino": ("gdino-sam", {"box_threshold": 0.0}, lambda m: m.detector.backbone[0].features),

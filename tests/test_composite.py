@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fishlib import composite
-from fishlib.composite import BACKGROUNDS, CROP, CROP_MASK, MASK, ORIGINAL, Variant
 from fishlib.errors import UserError
+from fishlib.photos import composite
+from fishlib.photos.composite import BACKGROUNDS, CROP, CROP_MASK, MASK, ORIGINAL, Variant
 
 images = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=4, max_side=24).map(lambda s: (*s, 3)))
 

@@ -3,8 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fishlib import curation
 from fishlib.errors import UserError
+from fishlib.photos import curation
 
 MANIFEST = pd.DataFrame(
     [

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fishlib import cache, masks, segmenters
-from fishlib import cut as module
-from fishlib.cut import JOURNAL, cut
+from fishlib import cache
 from fishlib.errors import UserError
-from fishlib.segmenters import Segmentation
+from fishlib.photos import masks
+from fishlib.removal import cut as module
+from fishlib.removal import segmenters
+from fishlib.removal.cut import JOURNAL, cut
+from fishlib.removal.segmenters import Segmentation
 
 calls = []
 
@@ -310,7 +312,7 @@ def test_a_name_that_is_no_text_and_a_pipe_are_rows(tmp_path):
 
 def test_grabcut_cuts_a_photo(tmp_path, monkeypatch):
     monkeypatch.undo()
-    pytest.importorskip("fishlib.segmenters.grabcut")
+    pytest.importorskip("fishlib.removal.segmenters.grabcut")
     photo(tmp_path / "a.png", (120, 180))
     assert cut([tmp_path / "a.png"], tmp_path / "out", "grabcut", device="cpu")["ok"] == 1
     mask = read(tmp_path / "out" / "masks" / "a.png") > 0

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fishlib import dataset
 from fishlib.errors import UnreadablePhoto, UserError
+from fishlib.photos import dataset
 
 RAMP = np.uint8(np.arange(6 * 4 * 3).reshape(6, 4, 3) * 3)  # 6 high, 4 wide, no symmetry
 

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fishlib.errors import NotRun, UserError
-from fishlib.segmenters import detic
+from fishlib.removal.segmenters import detic
 
 FISH, GOLDFISH, OTHER = 446, 502, 3
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from fishlib import evaluation as ev
+from fishlib.scores import evaluation as ev
 
 NAMES = st.sampled_from(["キハダ", "Sarda_orientalis", "shrimp", '<b>"x"|&_%'])
 

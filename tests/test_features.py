@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from fishlib import classifier, dataset, features, inference, segments, study, sweep, tables, views
-from fishlib.composite import BACKGROUNDS, BASIC, CROP, MASK, ORIGINAL, variants_of_tables
+from fishlib import study
 from fishlib.errors import UserError
+from fishlib.naming import classifier, features, inference, sweep
+from fishlib.photos import dataset
+from fishlib.photos.composite import BACKGROUNDS, BASIC, CROP, MASK, ORIGINAL, variants_of_tables
+from fishlib.removal import segments
+from fishlib.show import tables, views
 
 
 @pytest.fixture
@@ -154,7 +158,7 @@ def test_the_sweep_has_every_draw_and_keeps_the_drawn_ids(ready, monkeypatch):
     draws = json.loads((tiny.out / "draws.json").read_text(encoding="utf-8"))
     assert draws[0]["photo_ids"] == dataset.draw_shots(manifest, 1, 0, 0) and len(draws) == 4
     table = (tiny.out / "tables" / "figure3.csv").read_bytes()
-    from fishlib import transfer
+    from fishlib.naming import transfer
 
     monkeypatch.setattr(transfer, "train_heads", lambda *a, **k: pytest.fail("heads were trained again"))
     assert sweep.run(tiny, manifest, found)[1].equals(differences)
@@ -219,7 +223,7 @@ def tuned(ready):
 
 
 def test_the_whole_network_learns_draw_by_draw_and_a_killed_run_keeps_its_draws(tuned, monkeypatch):
-    from fishlib import transfer
+    from fishlib.naming import transfer
 
     study, photos, found = tuned
     real, calls = transfer.tune_all, []

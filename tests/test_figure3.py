@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from fishlib import figure3
+from fishlib.show import figure3
 
 FACTS = {"drawn": True, "method": "grabcut", "classifier": "some network, trained: only the new last layer"}
 INPUTS = ("original", "mask", "crop", "crop_mask")

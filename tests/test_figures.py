@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fishlib import figures, tables
+from fishlib.show import figures, tables
 
 NASTY = r'<b>"x"|&_%$\frac'
 FACTS = {"drawn": True, "method": "grabcut"}

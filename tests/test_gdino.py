@@ -9,7 +9,7 @@ from PIL import Image
 from small_models import bert_folder, small_gdino
 
 from fishlib.errors import NotRun, UserError
-from fishlib.segmenters import common, gdino, gdino_fast
+from fishlib.removal.segmenters import common, gdino, gdino_fast
 
 with common.quiet():
     from groundingdino.models.GroundingDINO.fuse_modules import BiMultiHeadAttention

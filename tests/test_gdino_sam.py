@@ -5,9 +5,10 @@ import pytest
 import torch
 from small_models import small_sam
 
-from fishlib import masks, zoo
+from fishlib import zoo
 from fishlib.errors import NotRun, UserError
-from fishlib.segmenters import common, gdino, gdino_sam, sam
+from fishlib.photos import masks
+from fishlib.removal.segmenters import common, gdino, gdino_sam, sam
 
 H, W = 80, 120
 

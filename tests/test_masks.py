@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from fishlib import masks
 from fishlib.errors import UnreadablePhoto
+from fishlib.photos import masks
 
 any_mask = arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 import yaml
 
-from fishlib import classifier, run
+from fishlib import run
 from fishlib.errors import UserError
+from fishlib.naming import classifier
 
 CLASSES = [
     "マグロ属の何か",

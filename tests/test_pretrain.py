@@ -6,8 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishlib import cache, classifier, dataset, pretrain
+from fishlib import cache
 from fishlib.errors import UserError
+from fishlib.naming import classifier, pretrain
+from fishlib.photos import dataset
 
 SMALL = {"epochs": 3, "batch": 4, "size": 64, "warmup": 1, "lr": 5e-4}
 TINY = "test_efficientnet.r160_in1k"

@@ -1,13 +1,10 @@
 """What holds the project's own files together: pins, notebooks, sizes, names."""
 
-import ast
-import io
 import itertools
 import json
 import re
 import subprocess
 import sys
-import tokenize
 import tomllib
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -71,41 +68,6 @@ def test_notebooks_are_thin_and_stored_without_outputs(path):
 def test_all_four_notebooks_are_there():
     names = ["01_data_curation", "02_background_removal", "03_inference_only", "04_transfer_learning"]
     assert [p.stem for p in NOTEBOOKS] == names
-
-
-def code_lines(path: Path) -> int:
-    """Lines that hold code: blank lines, comments and docstrings are not what makes a package thick."""
-    source = path.read_text(encoding="utf-8")
-    held = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    bodies = [n.body for n in ast.walk(ast.parse(source)) if isinstance(n, held) and n.body]
-    first = [b[0] for b in bodies if isinstance(b[0], ast.Expr) and isinstance(b[0].value, ast.Constant)]
-    docs = {line for node in first for line in range(node.lineno, node.end_lineno + 1)}
-    silent = (
-        tokenize.COMMENT,
-        tokenize.NL,
-        tokenize.NEWLINE,
-        tokenize.INDENT,
-        tokenize.DEDENT,
-        tokenize.ENDMARKER,
-    )
-    held_by_code = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in silent:
-            held_by_code.update(range(token.start[0], token.end[0] + 1))
-    return len(held_by_code - docs)
-
-
-def test_the_package_stays_thin():
-    package = ROOT / "fishlib"
-    # the rivals of GDINO-SAM are many and none needs another: they count apart from the study itself
-    # and so do the report, which only shows what the stages left, and the widgets: clicks and their order take many
-    # short lines, and no stage imports them
-    parts = {"phantom": 1000, "zoo": 1000, "segmenters": 1000, "report": 250, "widgets": 700, "": 3000}
-    lines = dict.fromkeys(parts, 0)
-    for path in package.rglob("*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
-        lines[path.parent.name if path.parent.name in parts else ""] += code_lines(path)
-    assert all(lines[part] <= most for part, most in parts.items()), lines
 
 
 def test_help_needs_no_heavy_import():

@@ -1,6 +1,7 @@
 import pytest
 
-from fishlib import published, species
+from fishlib.photos import species
+from fishlib.scores import published
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])

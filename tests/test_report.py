@@ -16,9 +16,9 @@ from conftest import LONELY, LONELY_FILE, SPECIES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishlib import report
 from fishlib.errors import UserError
-from fishlib.report import species_pages
+from fishlib.show import report
+from fishlib.show.report import species_pages
 
 
 class Page(HTMLParser):

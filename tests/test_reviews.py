@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fishlib import reviews, tables
 from fishlib.errors import UserError
+from fishlib.removal import reviews
+from fishlib.show import tables
 
 HEAD = "photo_id,method,reviewer,verdict\n"
 

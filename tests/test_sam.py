@@ -7,7 +7,7 @@ from segment_anything import SamPredictor, sam_model_registry
 from small_models import SIDE, small_sam
 
 from fishlib.errors import NotRun, UserError
-from fishlib.segmenters import common, sam
+from fishlib.removal.segmenters import common, sam
 
 BOXES = np.float32([[10, 12, 90, 60], [0, 0, 120, 80], [40, 30, 44, 33]])
 

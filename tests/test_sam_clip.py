@@ -6,9 +6,10 @@ import pytest
 import torch
 from small_models import small_sam
 
-from fishlib import masks, phantom
+from fishlib import phantom
 from fishlib.errors import UserError
-from fishlib.segmenters import common, sam, sam_clip
+from fishlib.photos import masks
+from fishlib.removal.segmenters import common, sam, sam_clip
 
 LABELS = ["red thing", "green thing", "blue thing"]
 

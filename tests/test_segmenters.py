@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from fishlib import masks, segmenters
 from fishlib.errors import UserError
+from fishlib.photos import masks
+from fishlib.removal import segmenters
 
 FISH = np.zeros((40, 60), bool)
 FISH[10:25, 15:45] = True

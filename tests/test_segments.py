@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fishlib import dataset, masks, segmenters, segments, study
-from fishlib.segmenters import Segmentation
+from fishlib import study
+from fishlib.photos import dataset, masks
+from fishlib.removal import segmenters, segments
+from fishlib.removal.segmenters import Segmentation
 
 
 class Half:

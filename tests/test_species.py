@@ -1,6 +1,6 @@
 import pytest
 
-from fishlib import species
+from fishlib.photos import species
 
 
 def test_the_papers_17_species_in_its_order():

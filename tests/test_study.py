@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from fishlib import classifier, sweep
 from fishlib import study as studies
 from fishlib.errors import UserError
+from fishlib.naming import classifier, sweep
 from fishlib.study import open_study
 
 

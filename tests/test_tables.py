@@ -3,7 +3,8 @@ import html.parser
 import pandas as pd
 import pytest
 
-from fishlib import published, tables
+from fishlib.scores import published
+from fishlib.show import tables
 
 NASTY = '<b>"x"|&_%'
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from fishlib import classifier, transfer
 from fishlib.errors import UserError
+from fishlib.naming import classifier, transfer
 
 
 def data(n=60, dim=48, classes=5, heads=4, shots=3, seed=0):

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from conftest import NASTY, ODD
 
-from fishlib import cases, dataset, masks, study, views
+from fishlib import study
 from fishlib.errors import UserError
+from fishlib.photos import dataset, masks
+from fishlib.show import cases, views
+from fishlib.show.widgets.detail import photo_detail
 from fishlib.study import open_study, reopen
-from fishlib.widgets.detail import photo_detail
 
 
 def test_every_counted_photo_is_one_row_whatever_its_name(made):

@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 from conftest import ODD
 
-from fishlib import curation, reviews, study
+from fishlib import study
 from fishlib.errors import UserError
-from fishlib.widgets import Curator, FailureExplorer, MaskReviewer, verdicts
-from fishlib.widgets.common import Queue
+from fishlib.photos import curation
+from fishlib.removal import reviews
+from fishlib.show.widgets import Curator, FailureExplorer, MaskReviewer, verdicts
+from fishlib.show.widgets.common import Queue
 
 
 def shown(explorer):
@@ -64,7 +66,7 @@ def test_names_in_three_languages_and_sorting(made):
 
 
 def test_many_photos_come_in_pages(made, monkeypatch):
-    monkeypatch.setattr("fishlib.widgets.explorer.PAGE", 2)
+    monkeypatch.setattr("fishlib.show.widgets.explorer.PAGE", 2)
     explorer = FailureExplorer(made)
     explorer.reset()
     seen = shown(explorer)
@@ -144,7 +146,7 @@ def test_letters_typed_into_the_field(made, texts, said):
 
 
 def test_a_full_field_is_emptied_and_no_letter_lost_or_twice(made, monkeypatch):
-    monkeypatch.setattr("fishlib.widgets.common.KEPT_KEYS", 3)
+    monkeypatch.setattr("fishlib.show.widgets.common.KEPT_KEYS", 3)
     reviewer, pressed = MaskReviewer(made), []
     monkeypatch.setattr(reviewer, "press", pressed.append)
     for text in ("g", "gb", "gbg", "gbgu", "u", "ug"):  # "gbgu" was typed before the field was seen empty

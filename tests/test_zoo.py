@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from fishlib import masks, phantom, segmenters, zoo
-from fishlib.dataset import working
+from fishlib import phantom, zoo
 from fishlib.errors import UserError
-from fishlib.zoo import data, evaluate
+from fishlib.photos import masks
+from fishlib.photos.dataset import working
+from fishlib.removal import segmenters
+from fishlib.training import data, evaluate
 
 MB = {"gdino": 8.5, "sam": 7, "clip": 2, "detic": 6.5}
 
@@ -141,7 +143,7 @@ def test_detic_stand_in_has_its_signature_and_finds_fish(models, pictures):
 def test_cards_are_of_these_files_and_say_how_to_make_and_measure_them(name):
     card = (evaluate.CARDS / f"{name}.md").read_text(encoding="utf-8")
     assert zoo.sha256(name) in card and "trained on drawn fish only" in card
-    assert f"fishlib.zoo.train {name} --out" in card and "fishlib.zoo.evaluate --work" in card
+    assert f"fishlib.training.train {name} --out" in card and "fishlib.training.evaluate --work" in card
     assert "## Limits" in card and "Held-out drawn pictures" in card
 
 
@@ -155,8 +157,9 @@ def test_a_recipe_has_the_legs_it_started_from():
     first = "gdino-leg1 (batch 16, minutes 62.0, pictures 4000, rate 0.001, seconds 3721, seed 1, steps 2100)"
     second = {"started from": first, "rate": "0.0004", "seed": "2", "minutes": "13.0", "steps": "824"}
     legs = [
-        "python -m fishlib.zoo.train gdino --out LEG1 --pictures 4000 --seed 1 --minutes 62.0 --batch 16 --rate 0.001",
-        "python -m fishlib.zoo.train gdino --out DIR --seed 2 --minutes 13.0 --rate 0.0004"
+        "python -m fishlib.training.train gdino --out LEG1 --pictures 4000 --seed 1 --minutes 62.0"
+        " --batch 16 --rate 0.001",
+        "python -m fishlib.training.train gdino --out DIR --seed 2 --minutes 13.0 --rate 0.0004"
         " --start LEG1/gdino.safetensors",
     ]
     assert evaluate.recipe("gdino", second) == legs
@@ -165,8 +168,8 @@ def test_a_recipe_has_the_legs_it_started_from():
     assert evaluate.recipe("gdino", third) == [
         legs[0],
         legs[1].replace("DIR", "LEG2"),
-        "python -m fishlib.zoo.train gdino --out DIR --fishless 0.5 --seed 3 --start LEG2/gdino.safetensors",
+        "python -m fishlib.training.train gdino --out DIR --fishless 0.5 --seed 3 --start LEG2/gdino.safetensors",
     ]
     assert evaluate.recipe("sam", {"seed": "1", "started from": "ImageNet features"}) == [
-        "python -m fishlib.zoo.train sam --out DIR --seed 1"
+        "python -m fishlib.training.train sam --out DIR --seed 1"
     ]

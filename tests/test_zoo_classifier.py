@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from fishlib import checkpoints, classifier, phantom, zoo
-from fishlib.composite import to_square
+from fishlib import phantom, zoo
 from fishlib.errors import UserError
+from fishlib.naming import checkpoints, classifier
+from fishlib.photos.composite import to_square
 from fishlib.zoo import classifier as training
 
 SPECIES = list(phantom.traits.load())

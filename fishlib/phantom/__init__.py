@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fishlib import cache, masks, species
+from fishlib import cache
 from fishlib.phantom import traits
 from fishlib.phantom.backgrounds import kinds
 from fishlib.phantom.scene import Phantom, draw
+from fishlib.photos import masks, species
 
 __all__ = ["COUNTS", "Phantom", "contact_sheet", "counts", "draw", "kinds", "write_dataset"]
 

@@ -6,8 +6,8 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fishlib.composite import BACKGROUNDS
 from fishlib.errors import UserError
+from fishlib.photos.composite import BACKGROUNDS
 
 FOLDER = Path(__file__).parent
 

@@ -44,7 +44,7 @@ def load(name: str, device: str = "cpu"):
     sam: segment_anything's Sam at 256 px, for SamPredictor and SamAutomaticMaskGenerator. The three masks of
         multimask_output are the whole fish, its body without fins and a half of it.
     clip: (transformers' CLIPModel, CLIPProcessor).
-    detic, classifier: the Path of the ONNX file ("Detic (stand-in)") and of fishlib.classifier's checkpoint.
+    detic, classifier: the Path of the ONNX file ("Detic (stand-in)") and of fishlib.naming.classifier's checkpoint.
     """
     file = path(name)
     if name in ("detic", "classifier"):

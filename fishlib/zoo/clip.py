@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fishlib.zoo import data
+from fishlib.training import data
 
 SIDE, RATE = 64, 4e-4
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss, roi_align
 
-from fishlib.zoo import data
+from fishlib.training import data
 from fishlib.zoo.backbone import Lite0, Pyramid, mixer
 
 SIDE, DIM, STRIDE, MASK, TOP, RATE = 256, 96, 8, 28, 10, 1e-3

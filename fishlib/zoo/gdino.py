@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_convert, generalized_box_iou
 
-from fishlib.zoo import data
+from fishlib.training import data
 from fishlib.zoo.backbone import Lite0, Pyramid
 
 SIDE, DIM, RATE = 320, 128, 1e-3

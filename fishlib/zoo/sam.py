@@ -6,7 +6,7 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTra
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fishlib.zoo import data
+from fishlib.training import data
 from fishlib.zoo.backbone import Lite0, Pyramid, mixer
 
 SIDE, DIM, STRIDE, RATE = 256, 96, 8, 1.5e-3

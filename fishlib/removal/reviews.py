@@ -1,0 +1,49 @@
+"""Verdicts by eye on cut-outs (paper, section 4.2), kept in reviews.csv of a run: what counts without true masks."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import cohen_kappa_score
+
+from fishlib.photos import curation
+
+FILE = "reviews.csv"  # in the run folder
+COLUMNS = ["photo_id", "method", "reviewer", "verdict"]
+VERDICTS = ("good", "bad", "unsure")  # good: roughly only the fish is cut out; a lost piece of fin still counts
+CUT = ["photo_id", "method"]  # what a verdict is about
+
+
+def read(csv: Path) -> pd.DataFrame:
+    """The verdicts that stand, columns COLUMNS, text: the last row of each photo, method and reviewer, in the file's
+    order. A missing file holds none; an empty verdict takes an earlier one back. UserError as curation's."""
+    frame = curation.read_answers(csv, COLUMNS, "verdict", VERDICTS)
+    frame["photo_id"] = frame["photo_id"].map(curation.plain)
+    frame = frame.drop_duplicates([*CUT, "reviewer"], keep="last")
+    return frame[frame["verdict"] != ""].reset_index(drop=True)
+
+
+def well_cut(reviews: pd.DataFrame) -> pd.DataFrame:
+    """One row a photo and method: photo_id, method, well_cut 1 or 0 as most of those who said good or bad found;
+    NaN, not reviewed, on a tie or where all were unsure. reviews: as `read` gives it."""
+    side = reviews["verdict"].map({"good": 1, "bad": -1, "unsure": 0}).astype(int)
+    balance = side.groupby([reviews[c] for c in CUT]).sum()
+    return ((np.sign(balance) + 1) / 2).where(balance != 0).rename("well_cut").reset_index()
+
+
+def apply(scores: pd.DataFrame, reviews: pd.DataFrame) -> pd.DataFrame:
+    """segments.score's rows with well_cut from the verdicts where no true mask judged (iou is NaN)."""
+    verdict = well_cut(reviews).set_index(CUT)["well_cut"]
+    own = pd.MultiIndex.from_arrays([scores["photo_id"].map(curation.plain), scores["method"]])
+    found = verdict.reindex(own).to_numpy(float)
+    return scores.assign(well_cut=scores["well_cut"].astype(float).where(scores["iou"].notna(), found))
+
+
+def agreement(reviews: pd.DataFrame, one: str, other: str) -> dict:
+    """Of two reviewers, over the cuts both called good or bad: n, same (share of equal verdicts) and Cohen's kappa;
+    NaN where nothing is shared, kappa also where both gave one and the same verdict throughout."""
+    clear = reviews[reviews["verdict"] != "unsure"].pivot(index=CUT, columns="reviewer", values="verdict")
+    both = clear.reindex(columns=[one, other]).dropna().to_numpy()
+    nan, differ = float("nan"), len(np.unique(both)) > 1
+    same = float((both[:, 0] == both[:, 1]).mean()) if len(both) else nan
+    return {"n": len(both), "same": same, "kappa": float(cohen_kappa_score(*both.T)) if differ else nan}

@@ -1,0 +1,79 @@
+"""Segmenters: one file a method, one protocol, one registry. A segmenter turns photos into masks and boxes."""
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from fishlib.errors import UserError
+
+OK, NO_DETECTION, MASK_REJECTED = "ok", "no_detection", "mask_rejected"
+
+
+@dataclass
+class Segmentation:
+    """What one method found in one photo.
+
+    mask: bool (H, W) of the given image, None unless status is "ok".
+    box: float32 (4,) XYXY in pixels of the given image, None when nothing was detected.
+    score: the detector's confidence, NaN where the method has none.
+    status: "ok", "no_detection" or "mask_rejected" (a box, but no usable mask).
+    reason: one phrase why the status is not "ok".
+    detail: JSON-able facts kept beside the mask (candidates as COCO RLE, their scores, the choice).
+    """
+
+    mask: np.ndarray | None = None
+    box: np.ndarray | None = None
+    score: float = float("nan")
+    status: str = OK
+    reason: str = ""
+    detail: dict = field(default_factory=dict)
+
+
+class Segmenter(Protocol):
+    """key holds everything that changes the result (parameters, checkpoint hashes, code version)."""
+
+    key: dict
+
+    def segment(self, images: list[np.ndarray], photo_ids: list[str]) -> list[Segmentation]:
+        """images: uint8 (H, W, 3) RGB, sizes may differ; the answer has their order and length."""
+
+
+# method -> the module whose build(params: dict, device: str, offline: bool) returns a Segmenter
+MODULES = {
+    "imported": "fishlib.removal.segmenters.imported",
+    "grabcut": "fishlib.removal.segmenters.grabcut",
+    "gdino-sam": "fishlib.removal.segmenters.gdino_sam",
+    "sam-clip": "fishlib.removal.segmenters.sam_clip",
+    "detic": "fishlib.removal.segmenters.detic",
+}
+LABELS = {
+    "gdino-sam": "GDINO-SAM",
+    "sam-clip": "SAM-CLIP",
+    "detic": "Detic",
+    "grabcut": "GrabCut",
+    "imported": "imported",
+    "truth": "truth",
+}
+
+
+ZOO = {"gdino-sam": ("gdino", "sam"), "sam-clip": ("sam", "clip"), "detic": ("model",)}  # options that take it
+
+
+def label(method: str, params: dict) -> str:
+    """The name a table shows; what runs on the zoo's tiny checkpoints is called a stand-in."""
+    own = any(params.get(option, "zoo") == "zoo" for option in ZOO.get(method, ())) and "masks" not in params
+    return LABELS.get(method, method) + " (stand-in)" * own
+
+
+def build(method: str, params: dict | None = None, device: str = "cpu", offline: bool = True) -> Segmenter:
+    """The segmenter of that name; UserError for an unknown name, NotRun where it cannot run here.
+
+    Cheap: with the zoo's checkpoints no network's package is imported and no device touched before the first photo;
+    with others, whose number format depends on the device (dtype auto), torch is.
+    """
+    if method not in MODULES:
+        known = ", ".join(sorted(MODULES))
+        raise UserError(f"Unknown method {method!r}; choose one of {known}.")
+    return importlib.import_module(MODULES[method]).build(params or {}, device, offline)

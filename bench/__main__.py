@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fishlib import cache
+from fishlib.files import writing
 
 ROOT = Path(__file__).parents[1]
 PARTS = ["study", "classifier", "segmenters", "zoo"]
@@ -20,7 +20,7 @@ def main(wanted: list[str]) -> int:
         for measure in tqdm(importlib.import_module(f"bench.{part}").MEASURES, desc=part):
             for row in measure():
                 rows = [r for r in rows if r["name"] != row["name"]] + [row]
-                cache.write_text(path, json.dumps(rows, indent=1))
+                writing.write_text(path, json.dumps(rows, indent=1))
     width = max(len(r["name"]) for r in rows)
     for r in rows:
         print(f"{r['name']:<{width}}  {r['value']:>10.4g}  {r['target']:>10}  {'holds' if r['holds'] else 'MISSED'}")

@@ -37,15 +37,17 @@ def model(name: str):
 @cache
 def drawn():
     """(study, manifest, true masks) of drawn pictures."""
-    from fishlib import study
+    from fishlib.opening import open_study
+    from fishlib.phantom import draw_photos
+    from fishlib.photos.manifest import scan_photos
     from fishlib.removal import segments
 
     profile = Path(FOLDER.name) / "drawn.yaml"
     few = {"photos": DRAWN, "min_per_species": 2}
     profile.write_text(yaml.safe_dump({"based_on": "demo", "name": "drawn", "drawn": few}), encoding="utf-8")
-    opened = study.open_study(out=f"{FOLDER.name}/run", profile=str(profile), method="truth", device="cpu")
-    study.draw_photos(opened)
-    photos = study.scan_photos(opened)
+    opened = open_study(out=f"{FOLDER.name}/run", profile=str(profile), method="truth", device="cpu")
+    draw_photos(opened)
+    photos = scan_photos(opened)
     return opened, photos, segments.run(opened, "truth", photos)
 
 
@@ -141,11 +143,11 @@ def features_beside_bare_model():
 def variants_decode_once():
     """How often a photo is decoded and its mask read for every variant of tables 2 to 4 together."""
     from fishlib.naming import classifier, features
-    from fishlib.photos import dataset
+    from fishlib.photos import decode
     from fishlib.photos.composite import BACKGROUNDS, variants_of_tables
 
     study, photos, found = drawn()
-    some, real, calls = photos.iloc[:8], dataset.decode, []
+    some, real, calls = photos.iloc[:8], decode.decode, []
 
     def counted(path, *given, **options):
         calls.append(path)
@@ -154,7 +156,7 @@ def variants_decode_once():
     variants = variants_of_tables(list(BACKGROUNDS), [0, 1, 2, 3, 4, 5, 7, 10, 12, 15])
     shutil.rmtree(study.cache / "features", ignore_errors=True)
     with (
-        mock.patch.object(dataset, "decode", counted),
+        mock.patch.object(decode, "decode", counted),
         mock.patch.object(classifier, "load", return_value=model("lite0")),
     ):
         features.compute(study, some, found, variants, "imagenet")
@@ -188,7 +190,7 @@ from fishlib import study
 from fishlib.naming import features
 from fishlib.photos.composite import ORIGINAL
 root, n = sys.argv[1], int(sys.argv[2])
-opened = study.open_study(out=f"{root}/run{n}", profile=f"{root}/tiny.yaml", photos=f"{root}/photos", device="cpu")
+opened = open_study(out=f"{root}/run{n}", profile=f"{root}/tiny.yaml", photos=f"{root}/photos", device="cpu")
 ids = [f"a/{i}.jpg" for i in range(n)]
 photos = pd.DataFrame({"photo_id": ids, "species": "a", "path": ids, "sha256": ids})
 found = pd.DataFrame({"photo_id": ids, "mask_file": ""} | dict.fromkeys(("x0", "y0", "x1", "y1"), float("nan")))

@@ -106,7 +106,7 @@ def text_read_once():
 
 def photos_read_ahead():
     """The segments stage's reading, with a model that computes elsewhere for as long as a photo takes to decode."""
-    from fishlib.photos import dataset
+    from fishlib.photos import decode
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
@@ -114,12 +114,12 @@ def photos_read_ahead():
         seconds = {}
 
         def load(_):
-            return dataset.working(dataset.decode(path))
+            return decode.working(decode.decode(path))
 
         pause = min(timeit.repeat(lambda: load(path), number=1, repeat=5))  # the first are slower
         ways = {
             "in turn": lambda rows: zip(rows, map(load, rows), strict=True),
-            "ahead": lambda r: dataset.ahead(r, load),
+            "ahead": lambda r: decode.ahead(r, load),
         }
         for name in [*ways] * 2:  # the faster of two turns, as other work on the machine disturbs them
             start = time.perf_counter()

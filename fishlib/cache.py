@@ -1,18 +1,20 @@
 """Content-addressed artifacts: what is computed once is found again under the hash of all that made it."""
 
+import ast
+import functools
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 import zlib
-from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from fishlib.errors import UserError
+from fishlib.files import writing
+
+PACKAGE = Path(__file__).parent
+# What changes no result by its code: sentences, reading and writing; parameters and checkpoints enter a key themselves.
+BYSTANDERS = tuple(f"fishlib.{name}" for name in ("errors", "cache", "files", "study", "profiles", "device", "weights"))
 
 
 def key(**parts) -> str:
@@ -28,44 +30,53 @@ def file_hash(path: Path) -> str:
 
 
 def code_version(*modules: str) -> str:
-    """Hash of the modules' source files: a changed stage never reads what its older self wrote.
+    """Hash of the source of these modules and of all of fishlib that they import, but for BYSTANDERS.
 
+    A changed stage thus never reads what its older self wrote, and a module that is split stays in the key.
     Takes names, so that a cached run need not import what it does not use.
     """
-    return key(files=[file_hash(find_spec(name).origin) for name in modules])[:12]
+    sources = sorted(set().union(*map(code_closure, modules)))
+    return key(files=[(name, file_hash(_source(name))) for name in sources])[:12]
 
 
-@contextmanager
-def atomic(path: Path):
-    """Yield a temporary path beside `path`; it replaces `path` when the block ends well, else it is removed.
+@functools.cache
+def code_closure(module: str) -> frozenset[str]:
+    """The module and every module of fishlib it imports, at once, in a function, or by way of another.
 
-    Raises UserError when the folder cannot be written.
+    Read from the sources, nothing is imported. BYSTANDERS are left out with what only they import.
     """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise UserError(f"{path.parent} cannot be written ({error.strerror}); choose another --out folder.") from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)  # mkstemp makes files only their owner can read; a shared run folder wants more
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    reached, todo = set(), [module]
+    while todo:
+        name = todo.pop()
+        if name in reached or name.startswith(BYSTANDERS):
+            continue
+        reached.add(name)
+        todo.extend(_imports(_source(name)))
+    return frozenset(reached)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, newlines as they are."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+def _imports(source: Path) -> list[str]:
+    """Names of fishlib's modules in the import statements of a source file."""
+    names = []
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+            names.extend(f"{node.module}.{alias.name}" for alias in node.names)  # a submodule, or a name in one
+    return [name for name in names if name.startswith("fishlib.") and _source(name)]
+
+
+def _source(module: str) -> Path | None:
+    """The source file of a module of fishlib; None where the name is no module."""
+    stem = PACKAGE.joinpath(*module.split(".")[1:])
+    candidates = (stem.with_suffix(".py"), stem / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def save(path: Path, compress: bool = True, **arrays) -> None:
     """Write arrays as an .npz, atomically; compress: smaller but slower."""
-    with atomic(path) as temporary, temporary.open("wb") as f:
+    with writing.atomic(path) as temporary, temporary.open("wb") as f:
         (np.savez_compressed if compress else np.savez)(f, **arrays)
 
 

@@ -13,11 +13,12 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from fishlib import cache
 from fishlib.errors import NotRun, UserError
+from fishlib.files import writing
 from fishlib.naming import checkpoints, inference
+from fishlib.opening import REPOSITORY, open_study
 from fishlib.show import report
-from fishlib.study import REPOSITORY, Study, open_study
+from fishlib.study import Study
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 PACKAGES = ["fishlib", "torch", "timm", "segment-anything", "groundingdino-py", "opencv-python", "papermill"]
@@ -54,7 +55,7 @@ def reproduce(only: str | None = None, **parameters) -> Path:
             execute(path, study.out / "notebooks" / path.name, values)
             seconds[path.stem] = round(time.perf_counter() - start, 1)
             bar.update()
-    cache.write_text(study.out / "run.json", json.dumps(facts(study, values, seconds), ensure_ascii=False, indent=1))
+    writing.write_text(study.out / "run.json", json.dumps(facts(study, values, seconds), ensure_ascii=False, indent=1))
     return report.build(study.out)
 
 
@@ -106,7 +107,7 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
 
 def _checkpoints(study: Study) -> dict:
     found = {}
-    for source in [*study.pretrainings.values(), *([study.classifier] if study.classifier else [])]:
+    for source in [*checkpoints.pretrainings(study).values(), *([study.classifier] if study.classifier else [])]:
         with contextlib.suppress(NotRun):
             found[str(source)] = checkpoints.identity(source, study.profile.backbone, study.profile.seed)
     return found

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.errors import NotRun, UserError
+from fishlib.files import writing
 
 MANIFEST = Path(__file__).with_name("weights.yaml")
 TRIES = 3  # so often an address is asked to go on after a cut connection
@@ -47,7 +48,7 @@ def list_(name: str | None = None, folder: Path | None = None, rehash: bool = Fa
         row["present"] = there and row["size"] in (None, path.stat().st_size)
         if rehash and status == good and there:
             with suppress(UserError):  # a folder shared read-only can still be checked
-                cache.write_text(note, f"{got}  {path.name}\n")
+                writing.write_text(note, f"{got}  {path.name}\n")
     return rows
 
 
@@ -87,7 +88,7 @@ def fetch(name: str, folder: Path | None = None, progress: bool = True) -> Path:
             wanted = row["sha256"] or "the one of its first download"
             raise UserError(f"{file} has sha256 {got}, not {wanted}; delete it and fetch {name} again.")
         if row["status"] == "no hash known":
-            cache.write_text(row["note"], f"{got}  {file.name}\n")
+            writing.write_text(row["note"], f"{got}  {file.name}\n")
             print(f"{file.name}: no public hash is known, trusted on first use with sha256 {got}")
     return path(name, folder=folder)
 

@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from fishlib.photos import dataset, masks
-from fishlib.study import open_study
+from fishlib.files.frames import write_frame
+from fishlib.opening import open_study
+from fishlib.photos import masks
+from fishlib.photos.manifest import COLUMNS
 
 ODD = "<b>odd & name"
 NASTY = """7 "🐟" <img src=x onerror=alert(1)> '鮪'"""  # a file's name, all of it text
@@ -155,12 +157,12 @@ def made(tmp_path, tiny_profile):
     }
     (out / "segments" / "grabcut" / "why" / "マサバ").mkdir(parents=True)
     (out / "segments" / "grabcut" / "why" / "マサバ" / "1.json").write_text(json.dumps(why), encoding="utf-8")
-    dataset.write_frame(pd.DataFrame(manifest, columns=dataset.COLUMNS), out / "manifest.csv")
+    write_frame(pd.DataFrame(manifest, columns=COLUMNS), out / "manifest.csv")
     columns = ["photo_id", "species", "status", "reason", "x0", "y0", "x1", "y1", "mask_file"]
-    dataset.write_frame(pd.DataFrame(index, columns=columns), out / "segments" / "grabcut" / "index.csv")
-    dataset.write_frame(pd.DataFrame(scores), out / "scores.csv")
+    write_frame(pd.DataFrame(index, columns=columns), out / "segments" / "grabcut" / "index.csv")
+    write_frame(pd.DataFrame(scores), out / "scores.csv")
     names = ["photo_id", "species", "variant", "status", "predicted", "confidence", "top5", "correct", "counted"]
-    dataset.write_frame(pd.DataFrame(answers, columns=names), out / "predictions.csv")
+    write_frame(pd.DataFrame(answers, columns=names), out / "predictions.csv")
     given = {"profile": str(tiny_profile), "photos": str(tmp_path / "photos"), "method": "grabcut"}
     opened = open_study(out=str(out), **given)
     (out / "run.json").write_text(json.dumps({"parameters": given | {"out": "elsewhere"}}), encoding="utf-8")

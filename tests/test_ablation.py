@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fishlib import study
 from fishlib.photos import masks
+from fishlib.photos.manifest import scan_photos
 from fishlib.removal import ablation, reviews, segmenters, segments
 from fishlib.removal.segmenters import Segmentation, adjust
-from fishlib.show import pictures
+from fishlib.show import ablation_table, pictures
 
 STEPS = ("all steps", "no morphology", "none")
 
@@ -35,7 +35,7 @@ class Steps:
 
 @pytest.fixture
 def frames(tiny_study, monkeypatch):
-    manifest = study.scan_photos(tiny_study)
+    manifest = scan_photos(tiny_study)
     truth = segments.run(tiny_study, "truth", manifest)
     monkeypatch.setattr(segmenters, "build", lambda *a, **k: Steps(tiny_study.masks))
     return {"truth": truth, "gdino-sam": segments.run(tiny_study, "gdino-sam", manifest)}
@@ -57,7 +57,7 @@ def test_every_counted_photo_has_its_iou_after_each_step(tiny_study, frames):
 
 
 def test_the_table_is_kept_and_says_what_it_is_about(tiny_study, frames):
-    text = ablation.publish(tiny_study, frames)
+    text = ablation_table.publish(tiny_study, frames)
     kept = pd.read_csv(tiny_study.out / "tables" / "ablation.csv")
     assert kept.steps.tolist() == list(STEPS) and kept.n.eq(21).all() and kept.well_cut[0] == 85.7
     assert text == (tiny_study.out / "tables" / "ablation.md").read_text(encoding="utf-8")
@@ -66,22 +66,23 @@ def test_the_table_is_kept_and_says_what_it_is_about(tiny_study, frames):
 
 @pytest.mark.parametrize("kept", [["truth"], ["gdino-sam"], []])
 def test_no_truth_or_no_method_is_said(tiny_study, frames, kept):
-    assert ablation.publish(tiny_study, {k: frames[k] for k in kept}).startswith("No ablation")
+    assert ablation_table.publish(tiny_study, {k: frames[k] for k in kept}).startswith("No ablation")
 
 
 def test_masks_from_elsewhere_have_no_steps(tiny_study, frames):
-    assert "come from elsewhere" in ablation.publish(tiny_study, {**frames, "gdino-sam": frames["gdino-sam"].iloc[:1]})
+    imported = frames["gdino-sam"].iloc[:1]
+    assert "come from elsewhere" in ablation_table.publish(tiny_study, {**frames, "gdino-sam": imported})
 
 
 def test_why_this_mask_can_be_drawn_of_any_photo(tiny_study, frames):
     frame = frames["gdino-sam"]
     photo_id = frame[frame.status == "ok"].photo_id.iloc[3]
-    seen = ablation.explained(tiny_study, frame, photo_id)
+    seen = ablation_table.explained(tiny_study, frame, photo_id)
     fig = pictures.why_mask(**seen)
     said = [ax.get_title() for ax in fig.axes]
     assert photo_id in fig.get_suptitle() and "the only one" in fig.get_suptitle()
     assert "1 box found, 1 more tried" in said[0].replace("\n", " ") and "CHOSEN" in said[1]
-    assert ablation.explained(tiny_study, frame.iloc[:1]) is None
+    assert ablation_table.explained(tiny_study, frame.iloc[:1]) is None
     assert len(pictures.why_mask(**seen | {"mask": None}).axes) == 3
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from fishlib import cache
 from fishlib.errors import UserError
+from fishlib.files import writing
 
 
 def test_keys_depend_on_every_part_but_not_on_their_order():
@@ -40,8 +41,8 @@ def test_pickled_objects_are_never_read(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "a.txt"
-    cache.write_text(path, "old")
-    with pytest.raises(RuntimeError), cache.atomic(path) as temporary:
+    writing.write_text(path, "old")
+    with pytest.raises(RuntimeError), writing.atomic(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -51,4 +52,4 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
 def test_a_folder_that_cannot_be_made_is_a_users_mistake(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot be written"):
-        cache.write_text(tmp_path / "file" / "a.txt", "x")
+        writing.write_text(tmp_path / "file" / "a.txt", "x")

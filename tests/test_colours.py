@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fishlib.naming import classifier
-from fishlib.photos import dataset
+from fishlib.photos import decode
 from fishlib.removal import segmenters
 
 METHODS = {
@@ -23,7 +23,7 @@ def picture(folder, channel):
     bgr = np.full((96, 128, 3), 20, np.uint8)
     bgr[..., 2 - channel] = 250  # OpenCV writes BGR
     cv2.imwrite(str(folder / "picture.png"), bgr)
-    return dataset.decode(folder / "picture.png")
+    return decode.decode(folder / "picture.png")
 
 
 def strongest(x) -> int:

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fishlib.errors import UnreadablePhoto, UserError
-from fishlib.photos import dataset
+from fishlib.files.frames import write_frame
+from fishlib.photos import decode
+from fishlib.photos.draws import draw_shots, split_half
+from fishlib.photos.manifest import read_manifest, scan
 
 RAMP = np.uint8(np.arange(6 * 4 * 3).reshape(6, 4, 3) * 3)  # 6 high, 4 wide, no symmetry
 
@@ -33,7 +36,7 @@ def tree(tmp_path):
 
 
 def rows(tree):
-    return dataset.scan(tree).set_index("photo_id")
+    return scan(tree).set_index("photo_id")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16", "YCbCr"])
@@ -45,7 +48,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     else:
         picture = Image.fromarray(grey).convert("RGB")
         (picture.quantize(4) if mode == "P" else picture.convert(mode)).save(path)
-    image = dataset.decode(path)
+    image = decode.decode(path)
     assert (image.shape, image.dtype) == ((5, 7, 3), np.uint8)
     wanted = [0, 255] if mode == "1" else [199, 200, 201]
     assert np.isin(image, wanted).all()
@@ -60,29 +63,29 @@ def test_exif_is_turned(tmp_path, orientation):
         1: RAMP, 2: RAMP[:, ::-1], 3: RAMP[::-1, ::-1], 4: RAMP[::-1], 5: RAMP.transpose(1, 0, 2),
         6: np.rot90(RAMP, -1), 7: RAMP[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(RAMP),
     }[orientation]  # fmt: skip
-    assert (dataset.decode(tmp_path / "a.png") == wanted).all()
+    assert (decode.decode(tmp_path / "a.png") == wanted).all()
 
 
 def test_broken_exif_leaves_the_pixels(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "a.png", exif=b"Exif\0\0rubbish")
-    assert (dataset.decode(tmp_path / "a.png") == RAMP).all()
+    assert (decode.decode(tmp_path / "a.png") == RAMP).all()
 
 
 def test_16_bits_are_scaled_not_clipped(tmp_path):
     Image.fromarray(np.uint16([[0, 128, 129, 256, 32768, 65535]])).save(tmp_path / "a.png")
-    assert dataset.decode(tmp_path / "a.png")[0, :, 1].tolist() == [0, 0, 1, 1, 128, 255]
+    assert decode.decode(tmp_path / "a.png")[0, :, 1].tolist() == [0, 0, 1, 1, 128, 255]
     cv2.imwrite(str(tmp_path / "b.png"), np.full((2, 2, 3), (65535, 32768, 0), np.uint16))
-    assert dataset.decode(tmp_path / "b.png")[0, 0].tolist() == [0, 128, 255]
+    assert decode.decode(tmp_path / "b.png")[0, 0].tolist() == [0, 128, 255]
 
 
 def test_transparent_lies_on_white(tmp_path):
     Image.fromarray(np.uint8([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]]])).save(tmp_path / "a.png")
-    assert dataset.decode(tmp_path / "a.png")[0].tolist() == [[255] * 3, [10, 20, 30], [204] * 3]
-    assert dataset.decode(tmp_path / "a.png", background="black")[0, 0].tolist() == [0, 0, 0]
+    assert decode.decode(tmp_path / "a.png")[0].tolist() == [[255] * 3, [10, 20, 30], [204] * 3]
+    assert decode.decode(tmp_path / "a.png", background="black")[0, 0].tolist() == [0, 0, 0]
     palette = Image.new("P", (2, 1), 1)
     palette.putpalette([0, 0, 0, 9, 9, 9])
     palette.save(tmp_path / "b.png", transparency=1)
-    assert (dataset.decode(tmp_path / "b.png") == 255).all()
+    assert (decode.decode(tmp_path / "b.png") == 255).all()
 
 
 def bomb():
@@ -123,15 +126,15 @@ def test_decode_names_the_file_and_the_reason(tmp_path):
         (tmp_path / name).write_bytes(data)
         if "not a photo" not in reason:
             with pytest.raises(UnreadablePhoto) as error:
-                dataset.decode(tmp_path / name)
+                decode.decode(tmp_path / name)
             assert name in str(error.value) and "0x" not in str(error.value)
     with pytest.raises(UnreadablePhoto, match="No such file"):
-        dataset.decode(tmp_path / "gone.jpg")
+        decode.decode(tmp_path / "gone.jpg")
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 200))
 def test_working_copy(height, width, side):
-    image = dataset.working(np.full((height, width, 3), 77, np.uint8), side)
+    image = decode.working(np.full((height, width, 3), 77, np.uint8), side)
     assert max(image.shape) == max(3, min(side, max(height, width)))
     assert (image == 77).all()
     if side >= max(height, width):
@@ -145,7 +148,7 @@ def test_scan_lists_good_and_bad_and_round_trips(tree, tmp_path_factory):
     for name in (".hidden.jpg", "Thumbs.db", "desktop.ini", "../curation.csv"):
         (tree / "a" / name).write_bytes(b"ignored")
     photo(tree / ".git" / "x.jpg")
-    frame = dataset.scan(tree)
+    frame = scan(tree)
     assert frame["photo_id"].tolist() == sorted(frame["photo_id"])
     assert len(frame) == 4 + len(bad)
     assert frame[frame["status"] == "ok"]["species"].tolist() == ["a", "a", "b's \"<i>&, b", "キハダ"]
@@ -154,15 +157,15 @@ def test_scan_lists_good_and_bad_and_round_trips(tree, tmp_path_factory):
         assert row.status == ("ok" if data is None else "unreadable")
         assert reason in row.reason and bool(row.reason) == (data is not None)
         assert (row.width, row.height) == ((8, 6) if data is None else (0, 0))
-    dataset.write_frame(frame, tree / "out" / "manifest.csv")
-    pd.testing.assert_frame_equal(dataset.read_manifest(tree / "out" / "manifest.csv"), frame)
+    write_frame(frame, tree / "out" / "manifest.csv")
+    pd.testing.assert_frame_equal(read_manifest(tree / "out" / "manifest.csv"), frame)
 
 
 def test_species_named_like_a_missing_value(tree):
     photo(tree / "NA" / "001.jpg")
     photo(tree / "007" / "a.jpg")
-    dataset.write_frame(dataset.scan(tree), tree / "m.csv")
-    assert {"NA", "007"} <= set(dataset.read_manifest(tree / "m.csv")["species"])
+    write_frame(scan(tree), tree / "m.csv")
+    assert {"NA", "007"} <= set(read_manifest(tree / "m.csv")["species"])
 
 
 def test_photos_outside_a_species_folder_are_excluded_with_a_reason(tree):
@@ -207,7 +210,7 @@ def test_a_name_that_is_not_utf8(tree):
         file.write((tree / "a" / "1.jpg").read_bytes())
     found = rows(tree)
     assert "UTF-8" in found.loc["a/\\xff.jpg", "reason"]
-    dataset.write_frame(found.reset_index(), tree / "m.csv")
+    write_frame(found.reset_index(), tree / "m.csv")
 
 
 def test_decomposed_names_stay_openable_and_their_species_is_composed(tree):
@@ -221,24 +224,24 @@ def test_no_photos_is_one_clear_sentence(tmp_path, where, says):
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty" / "a").mkdir(parents=True)
     with pytest.raises(UserError, match=says):
-        dataset.scan(tmp_path / where)
+        scan(tmp_path / where)
     (tmp_path / "empty" / "a" / "x.txt").write_text("x")
     with pytest.raises(UserError):
-        dataset.scan(tmp_path / where)
+        scan(tmp_path / where)
 
 
 def test_manifest_and_frames_that_cannot_be(tmp_path):
     (tmp_path / "m.csv").write_text("photo_id,species\na,b\n")
     for name in ("m.csv", "none.csv"):
         with pytest.raises(UserError, match=name):
-            dataset.read_manifest(tmp_path / name)
+            read_manifest(tmp_path / name)
     with pytest.raises(UserError):
-        dataset.write_frame(pd.DataFrame(), tmp_path / "m.csv" / "x.csv")
+        write_frame(pd.DataFrame(), tmp_path / "m.csv" / "x.csv")
 
 
 def test_frames_have_one_byte_form(tmp_path):
     frame = pd.DataFrame({"x": [0.1 + 0.2, float("nan"), np.float32(1 / 3)], "名": ["a\nb", "", 'q"']})
-    dataset.write_frame(frame, tmp_path / "f.csv")
+    write_frame(frame, tmp_path / "f.csv")
     assert (tmp_path / "f.csv").read_bytes().decode() == 'x,名\n0.3,"a\nb"\n,\n0.333333343,"q"""\n'
     assert [p.name for p in tmp_path.iterdir()] == ["f.csv"]
 
@@ -251,36 +254,36 @@ def manifest(**counts):
 @given(st.integers(0, 2**32), st.integers(0, 99), st.randoms())
 def test_draws_are_nested_and_independent(seed, trial, random):
     all_rows = manifest(a=7, b=6, キハダ=9)
-    draws = [dataset.draw_shots(all_rows, k, trial, seed) for k in range(1, 6)]
+    draws = [draw_shots(all_rows, k, trial, seed) for k in range(1, 6)]
     for k, draw in enumerate(draws, 1):
         assert len(set(draw)) == 3 * k
         assert set(draw) <= set(draws[-1])
     order = list(range(len(all_rows)))
     random.shuffle(order)
-    assert dataset.draw_shots(all_rows.iloc[order], 5, trial, seed) == draws[-1]
+    assert draw_shots(all_rows.iloc[order], 5, trial, seed) == draws[-1]
     alone = all_rows[all_rows["species"] != "b"]
-    assert dataset.draw_shots(alone, 5, trial, seed) == [p for p in draws[-1] if p[0] != "b"]
+    assert draw_shots(alone, 5, trial, seed) == [p for p in draws[-1] if p[0] != "b"]
 
 
 def test_draws_are_the_same_everywhere_and_differ_by_trial():
     rows = manifest(a=50, b=50)
-    assert dataset.draw_shots(rows, 2, 0, 0) == PINNED
-    draws = {tuple(dataset.draw_shots(rows, 3, trial, seed)) for trial in range(5) for seed in range(5)}
+    assert draw_shots(rows, 2, 0, 0) == PINNED
+    draws = {tuple(draw_shots(rows, 3, trial, seed)) for trial in range(5) for seed in range(5)}
     assert len(draws) == 25
-    a, b = (dataset.draw_shots(rows, 10, 0, 0)[i : i + 10] for i in (0, 10))
+    a, b = (draw_shots(rows, 10, 0, 0)[i : i + 10] for i in (0, 10))
     assert [x[1:] for x in a] != [x[1:] for x in b]
 
 
 def test_too_few_photos_are_named():
     with pytest.raises(UserError, match=r"a \(5\)"):
-        dataset.draw_shots(manifest(a=5, b=6), 5, 0, 0)
+        draw_shots(manifest(a=5, b=6), 5, 0, 0)
 
 
 def test_halves():
     rows = manifest(a=7, b=2, c=1)
-    train, test, alone = dataset.split_half(rows, 3)
+    train, test, alone = split_half(rows, 3)
     assert alone == ["c"]
     assert sorted(train + test) == sorted(rows["photo_id"][:9])
     assert [sum(p[0] == s for p in train) for s in "ab"] == [3, 1]
-    assert dataset.split_half(rows.iloc[::-1], 3) == (train, test, alone)
-    assert dataset.split_half(rows, 4)[0] != train
+    assert split_half(rows.iloc[::-1], 3) == (train, test, alone)
+    assert split_half(rows, 4)[0] != train

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from fishlib import study
 from fishlib.errors import UserError
 from fishlib.naming import classifier, features, inference, sweep
-from fishlib.photos import dataset
+from fishlib.photos import decode
 from fishlib.photos.composite import BACKGROUNDS, BASIC, CROP, MASK, ORIGINAL, variants_of_tables
+from fishlib.photos.draws import draw_shots
+from fishlib.photos.manifest import scan_photos, write_manifest
 from fishlib.removal import segments
 from fishlib.show import tables, views
 
@@ -19,9 +20,9 @@ from fishlib.show import tables, views
 @pytest.fixture
 def ready(tiny_study):
     """(study, counted photos, true masks)."""
-    manifest = study.scan_photos(tiny_study)
+    manifest = scan_photos(tiny_study)
     found = segments.run(tiny_study, "truth", manifest)
-    study.write_manifest(tiny_study, manifest)
+    write_manifest(tiny_study, manifest)
     return tiny_study, manifest, found
 
 
@@ -156,7 +157,7 @@ def test_the_sweep_has_every_draw_and_keeps_the_drawn_ids(ready, monkeypatch):
     assert (frame.n_test == 21 - 3 * frame.k).all()
     assert (frame.micro_f1 == 100 * frame.n_correct / frame.n_test).all()
     draws = json.loads((tiny.out / "draws.json").read_text(encoding="utf-8"))
-    assert draws[0]["photo_ids"] == dataset.draw_shots(manifest, 1, 0, 0) and len(draws) == 4
+    assert draws[0]["photo_ids"] == draw_shots(manifest, 1, 0, 0) and len(draws) == 4
     table = (tiny.out / "tables" / "figure3.csv").read_bytes()
     from fishlib.naming import transfer
 
@@ -201,8 +202,8 @@ def test_the_stage_leaves_torchs_threads_as_they_were(ready):
 
 def test_a_photo_and_its_mask_are_read_once_for_all_17_variants(ready, monkeypatch):
     tiny, manifest, found = ready
-    calls, real = [], dataset.decode
-    monkeypatch.setattr(dataset, "decode", lambda path, *a, **k: calls.append(path) or real(path, *a, **k))
+    calls, real = [], decode.decode
+    monkeypatch.setattr(decode, "decode", lambda path, *a, **k: calls.append(path) or real(path, *a, **k))
     variants = variants_of_tables(list(BACKGROUNDS), [0, 1, 2, 3, 4, 5, 7, 10, 12, 15])
     values = features.compute(tiny, manifest, found, variants, "none")
     assert len(variants) == len(values) == 17

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fishlib import cache
 from fishlib.errors import UserError
 from fishlib.naming import classifier, pretrain
-from fishlib.photos import dataset
+from fishlib.photos.manifest import scan
 
 SMALL = {"epochs": 3, "batch": 4, "size": 64, "warmup": 1, "lr": 5e-4}
 TINY = "test_efficientnet.r160_in1k"
@@ -64,7 +64,7 @@ def test_a_checkpoint_tells_what_it_is(photos, finished):
     assert "broken" in model.history["notes"][0]
     assert "one" in model.history["notes"][1]
     assert "copies of another: 1" in model.history["notes"][2]
-    manifest = dataset.scan(photos)
+    manifest = scan(photos)
     known = set(manifest[manifest.status == "ok"].sha256)
     assert model.training_hashes < known
     assert len(known) - len(model.training_hashes) == 3  # one held out of each species of six

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fishlib import study
-from fishlib.photos import dataset, masks
+from fishlib.photos import decode, masks
+from fishlib.photos.manifest import scan_photos
 from fishlib.removal import segmenters, segments
 from fishlib.removal.segmenters import Segmentation
 
@@ -37,7 +37,7 @@ def half(monkeypatch):
 
 
 def test_one_row_for_every_row_of_the_manifest(tiny_study, half):
-    manifest = study.scan_photos(tiny_study)
+    manifest = scan_photos(tiny_study)
     manifest.loc[3, ["status", "reason"]] = ["excluded", "by hand"]
     manifest.loc[4, ["status", "reason"]] = ["unreadable", "broken"]
     frame = segments.run(tiny_study, "half", manifest)
@@ -58,14 +58,14 @@ def test_one_row_for_every_row_of_the_manifest(tiny_study, half):
 
 def test_boxes_and_masks_come_back_in_pixels_of_the_original_photo(tiny_study, half):
     small = replace(tiny_study, profile=tiny_study.profile.model_copy(update={"working_side": 64}))
-    manifest = study.scan_photos(small)
+    manifest = scan_photos(small)
     frame = segments.run(small, "half", manifest)
     ok = frame[frame.status == "ok"].iloc[0]
     assert segments.box(ok)[2] == pytest.approx(48, abs=1) and segments.read_mask(small, "half", ok).shape == (64, 96)
 
 
 def test_a_second_run_segments_nothing_and_a_killed_one_goes_on(tiny_study, half):
-    manifest = study.scan_photos(tiny_study)
+    manifest = scan_photos(tiny_study)
     segments.run(tiny_study, "half", manifest.iloc[:10])  # what a killed run may have left
     first = len(half.seen)
     segments.run(tiny_study, "half", manifest)
@@ -86,11 +86,11 @@ def test_the_next_photo_is_read_while_the_model_works_on_this_one():
             begun.set()
         return 10 * k
 
-    for k, loaded in dataset.ahead(list(range(5)), load):
+    for k, loaded in decode.ahead(list(range(5)), load):
         assert loaded == 10 * k
         assert begun.wait(10)  # never, were photo 1 read after the work on photo 0
         assert len(read) <= k + 2  # and no more than one ahead
-    assert read == list(range(5)) and list(dataset.ahead([], load)) == []
+    assert read == list(range(5)) and list(decode.ahead([], load)) == []
 
 
 def test_a_photo_that_cannot_be_read_ahead_fails_in_its_own_turn():
@@ -99,14 +99,14 @@ def test_a_photo_that_cannot_be_read_ahead_fails_in_its_own_turn():
             raise OSError("gone")
         return k
 
-    coming = dataset.ahead([0, 1, 2, 3], load)
+    coming = decode.ahead([0, 1, 2, 3], load)
     assert [next(coming)[1], next(coming)[1]] == [0, 1]
     with pytest.raises(OSError, match="gone"):
         next(coming)
 
 
 def test_masks_that_are_gone_leave_no_file_behind(tiny_study, half):
-    manifest = study.scan_photos(tiny_study)
+    manifest = scan_photos(tiny_study)
     frame = segments.run(tiny_study, "half", manifest)
     path = tiny_study.out / "segments" / "half" / frame[frame.status == "ok"].iloc[0]["mask_file"]
     assert path.is_file()
@@ -117,7 +117,7 @@ def test_masks_that_are_gone_leave_no_file_behind(tiny_study, half):
 
 
 def test_an_answer_that_lies_there_is_read_and_another_one_written(tiny_study, half):
-    manifest, folder = study.scan_photos(tiny_study), tiny_study.out / "segments" / "half"
+    manifest, folder = scan_photos(tiny_study), tiny_study.out / "segments" / "half"
     first = segments.run(tiny_study, "half", manifest)
     files = sorted(folder.rglob("*.*"))
     stamps = {f: f.stat().st_mtime_ns for f in files}
@@ -139,7 +139,7 @@ def test_an_answer_that_lies_there_is_read_and_another_one_written(tiny_study, h
 
 
 def test_truth_scores_methods_and_is_no_method(tiny_study, half):
-    manifest = study.scan_photos(tiny_study)
+    manifest = scan_photos(tiny_study)
     frames = {"half": segments.run(tiny_study, "half", manifest)}
     unjudged = segments.score(tiny_study, frames)
     assert unjudged.well_cut.isna().all() and len(unjudged) == len(manifest)
@@ -155,7 +155,7 @@ def test_truth_scores_methods_and_is_no_method(tiny_study, half):
 
 
 def test_methods_that_cannot_run_say_why(tiny_study):
-    manifest = study.scan_photos(tiny_study)
+    manifest = scan_photos(tiny_study)
     frames, not_run = segments.compare(tiny_study, manifest)
     assert set(frames) | set(not_run) == {"gdino-sam", "grabcut", "truth"}
     assert all(reason for reason in not_run.values())

@@ -4,8 +4,9 @@ import pytest
 
 from fishlib import study as studies
 from fishlib.errors import UserError
-from fishlib.naming import classifier, sweep
-from fishlib.study import open_study
+from fishlib.naming import classifier
+from fishlib.opening import open_study
+from fishlib.show import captions
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_later_notebooks_ask_for_the_first(tiny_study):
 
 def test_drawn_fish_are_called_drawn(tmp_path):
     study = open_study(out=str(tmp_path / "run"))
-    assert study.drawn and "Drawn fish" in study.banner() and study.facts()["drawn"]
+    assert study.drawn and "Drawn fish" in captions.banner(study) and captions.facts(study)["drawn"]
 
 
 def test_the_zoo_names_drawn_fish_and_given_photos_only_when_asked(tiny_photos, tmp_path):
@@ -100,5 +101,5 @@ def test_figure_3_names_the_network_of_ones_own_checkpoint(tmp_path):
     own = tmp_path / "own.safetensors"
     classifier.save(classifier.load("none", "test_efficientnet", "cpu"), own)
     opened = open_study(out=str(tmp_path / "run"), classifier=str(own))
-    named = sweep.facts(opened)["classifier"]
+    named = captions.trained(opened)["classifier"]
     assert "test_efficientnet" in named and opened.profile.backbone in named

@@ -12,10 +12,11 @@ from conftest import NASTY, ODD
 
 from fishlib import study
 from fishlib.errors import UserError
-from fishlib.photos import dataset, masks
+from fishlib.opening import open_study, reopen
+from fishlib.photos import decode, masks
+from fishlib.photos.manifest import read_manifest
 from fishlib.show import cases, views
 from fishlib.show.widgets.detail import photo_detail
-from fishlib.study import open_study, reopen
 
 
 def test_every_counted_photo_is_one_row_whatever_its_name(made):
@@ -82,7 +83,7 @@ def test_a_thumbnail_is_made_once_and_again_when_the_photo_changes(made, monkeyp
     before = views.thumbnail(made, "マサバ/1.png", side=30)
     assert before.shape == (20, 30, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(dataset, "decode", lambda path: pytest.fail("decoded twice"))
+        patch.setattr(decode, "decode", lambda path: pytest.fail("decoded twice"))
         assert (views.thumbnail(made, "マサバ/1.png", side=30) == before).all()
     other = cv2.imencode(".png", np.full((40, 60, 3), 255, np.uint8))[1].tobytes()
     (made.photos / "マサバ/1.png").write_bytes(other)
@@ -115,7 +116,7 @@ def test_candidates_of_the_pipeline_figure_lie_on_the_photo(made):
     small[2:8, 3:12] = True  # a quarter of the photo's size, as a network keeps it
     why = made.out / "segments" / "grabcut" / "why" / "マサバ" / "1.json"
     why.write_text(json.dumps({"candidates": [{"rle": masks.to_rle(small)}]}), encoding="utf-8")
-    manifest = dataset.read_manifest(made.out / "manifest.csv")
+    manifest = read_manifest(made.out / "manifest.csv")
     found = pd.read_csv(made.out / "segments" / "grabcut" / "index.csv", keep_default_na=False, na_values=[""])
     answer = {"photo_id": "マサバ/1.png", "variant": "crop_mask", "correct": 1, "top5": '[["マサバ", 1.0]]'}
     parts = views.pipeline_parts(made, manifest, found, pd.DataFrame([answer]))

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from conftest import ODD
 
-from fishlib import study
 from fishlib.errors import UserError
 from fishlib.photos import curation
+from fishlib.photos.manifest import curated, decisions_file, write_manifest
 from fishlib.removal import reviews
 from fishlib.show.widgets import Curator, FailureExplorer, MaskReviewer, verdicts
 from fishlib.show.widgets.common import Queue
@@ -157,16 +157,16 @@ def test_a_full_field_is_emptied_and_no_letter_lost_or_twice(made, monkeypatch):
 def test_curation_keeps_what_lay_beside_the_photos_and_reaches_the_manifest(made):
     beside = "photo_id,one_whole_fish,note\nNA/6.png,no,two fish\n"
     (made.photos / "curation.csv").write_text(beside, encoding="utf-8")
-    manifest = study.manifest(made)
+    manifest = curated(made)
     manifest.loc[manifest.photo_id == "NA/6.png", "reason"] = "curation: no"
-    study.write_manifest(made, manifest)
+    write_manifest(made, manifest)
     hints = pd.DataFrame({"photo_id": ["マサバ/2.png"], "hint": ["<b>blurred"]})
     curator = Curator(made, hints)
     assert curator._queue.current == "マサバ/2.png" and "&lt;b&gt;blurred" in curator.shown.value
     curator.press("n")
     kept = curation.read_decisions(made.out / "curation.csv")
     assert kept.values.tolist() == [["NA/6.png", "no", "two fish"], ["マサバ/2.png", "no", ""]]
-    applied, _ = curation.apply_decisions(study.manifest(made), curation.read_decisions(study.decisions_file(made)))
+    applied, _ = curation.apply_decisions(curated(made), curation.read_decisions(decisions_file(made)))
     assert applied.set_index("photo_id").status["マサバ/2.png"] == "excluded"
     curator.press("z")
     curator.press("u")

@@ -9,7 +9,7 @@ import torch
 from fishlib import phantom, zoo
 from fishlib.errors import UserError
 from fishlib.photos import masks
-from fishlib.photos.dataset import working
+from fishlib.photos.decode import working
 from fishlib.removal import segmenters
 from fishlib.training import data, evaluate
 

@@ -10,7 +10,7 @@ from fishlib import phantom, zoo
 from fishlib.errors import UserError
 from fishlib.naming import checkpoints, classifier
 from fishlib.photos.composite import to_square
-from fishlib.zoo import classifier as training
+from fishlib.training import specimens as training
 
 SPECIES = list(phantom.traits.load())
 PAPERS = SPECIES[: len(phantom.COUNTS)]

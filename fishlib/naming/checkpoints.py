@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from fishlib import cache
 from fishlib.errors import NotRun, UserError
+from fishlib.study import Study
 
 LITE0 = "tf_efficientnet_lite0"
 SWIN_T = "swin_tiny_patch4_window7_224"  # the paper's backbone (section 4.3.1)
@@ -165,3 +166,14 @@ def beside(path: Path, classes_file: str | Path | None = None) -> dict:
 def _lists(path: Path) -> list[Path]:
     ends = (".classes.json", ".classes.csv")
     return [p for e in ends for p in (Path(f"{path}{e}"), path.with_suffix(e)) if p.is_file()]
+
+
+def pretrainings(study: Study) -> dict[str, str]:
+    """Figure 3's colours: label -> source (see classifier.load); a classifier of the user's own, under its
+    file's name, takes the place of the zoo's."""
+    chosen = {p: p for p in study.profile.pretrainings}
+    if study.classifier and study.classifier not in ZOO:
+        chosen.pop("specimen", None)
+        path = Path(study.classifier)
+        chosen[path.name if path.stem in chosen else path.stem] = study.classifier
+    return chosen

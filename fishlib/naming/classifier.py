@@ -13,8 +13,9 @@ import safetensors.torch
 import timm
 import torch
 
-from fishlib import cache
+from fishlib.device import choose_device
 from fishlib.errors import UserError
+from fishlib.files import writing
 from fishlib.naming.checkpoints import LITE0, beside, existing, identity, imagenet_file, read
 from fishlib.photos.matching import masked_logits, match_classes, maybe
 
@@ -50,17 +51,6 @@ class Classifier:
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
-
-
-def choose_device(flag: str = "auto") -> str:
-    """ "auto" is "cuda" where there is one, else "cpu"; UserError for a device that is not here."""
-    if flag == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=flag)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
-        raise UserError(f"Device {flag!r} is not available here; choose cpu or auto.") from error
-    return flag
 
 
 def create(backbone: str, **options) -> torch.nn.Module:
@@ -144,7 +134,7 @@ def save(classifier: Classifier, path: str | Path, dtype: torch.dtype = torch.fl
     facts |= {"backbone": classifier.name, "training_hashes": sorted(classifier.training_hashes)}
     # one entry: safetensors writes several in random order, and the file's hash would change
     metadata = {"fishlib": json.dumps({"format": 1} | facts, ensure_ascii=False)}
-    with cache.atomic(Path(path)) as temporary:
+    with writing.atomic(Path(path)) as temporary:
         safetensors.torch.save_file(state, temporary, metadata)
 
 

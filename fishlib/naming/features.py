@@ -18,14 +18,12 @@ from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.naming import checkpoints
-from fishlib.photos import composite, dataset, masks
+from fishlib.photos import composite, decode, masks
 from fishlib.photos.composite import Variant
 from fishlib.removal import segments
 from fishlib.study import Study, stage
 
 WORKERS = min(16, os.cpu_count() or 1)  # each holds the pictures of one block
-CODE = [f"fishlib.naming.{name}" for name in ("features", "classifier", "checkpoints")]  # what a feature is made with
-CODE += [f"fishlib.photos.{name}" for name in ("composite", "dataset", "masks")]
 
 
 def compute(
@@ -45,7 +43,7 @@ def compute(
     """
     found = found.set_index("photo_id").loc[photos.photo_id]
     parts = study.profile.composite.model_dump(exclude={"backgrounds", "dilations"})
-    parts |= {"side": study.profile.working_side, "code": cache.code_version(*CODE)}
+    parts |= {"side": study.profile.working_side, "code": cache.code_version(__name__)}
     parts["network"] = checkpoints.identity(source, study.profile.backbone, study.profile.seed)
     name = f"features-{Path(source).stem}"
     stopped, answer = threading.Event(), {}
@@ -83,8 +81,8 @@ def compute(
 def picture(study: Study, photo, found, variants: list[Variant]) -> dict[Variant, np.ndarray]:
     """The pictures a classifier sees of one photo: variant -> uint8 (224, 224, 3); photo and mask are read once."""
     settings = study.profile.composite
-    original = dataset.decode(study.photos / photo.path)
-    image = dataset.working(original, study.profile.working_side)
+    original = decode.decode(study.photos / photo.path)
+    image = decode.working(original, study.profile.working_side)
     mask = segments.read_mask(study, study.method, found) if any(v.mask for v in variants) else None
     box = segments.box(found)
     mask = None if mask is None else masks.resize_mask(mask, image.shape[:2])

@@ -7,13 +7,13 @@ import pandas as pd
 
 from fishlib import cache
 from fishlib.errors import UserError
+from fishlib.files.frames import write_frame
 from fishlib.naming import checkpoints, features
-from fishlib.photos import dataset
 from fishlib.photos.composite import BASIC, ORIGINAL, variants_of_tables
+from fishlib.photos.draws import split_half
 from fishlib.photos.matching import masked_logits, match_classes
 from fishlib.study import Study, keep_notes
 
-CODE = ["fishlib.naming.classifier", "fishlib.naming.checkpoints", "fishlib.photos.matching"]
 COLUMNS = ["photo_id", "species", "variant", "status", "predicted", "confidence", "top5", "correct", "counted"]
 
 
@@ -39,7 +39,7 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
             line = (photo.photo_id, photo.species, variant.name, status[photo.photo_id], named, top5[0][1])
             rows.append((*line, listed, right, 1))
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    dataset.write_frame(frame, study.out / "predictions.csv")
+    write_frame(frame, study.out / "predictions.csv")
     keep_notes(study, "inference", notes)
     return frame, notes
 
@@ -69,7 +69,7 @@ def _outputs(study, values: dict[str, np.ndarray], indices: list[int]) -> dict[s
     """Variant -> masked outputs (N, T) of the classifier for its features; cached, so that a run again loads none."""
     of = {"network": checkpoints.identity(study.classifier, study.profile.backbone, study.profile.seed)}
     of |= {"x": {v: cache.array_hash(x) for v, x in values.items()}, "indices": indices}
-    of["code"] = cache.code_version(*CODE)
+    of["code"] = cache.code_version("fishlib.naming.classifier", "fishlib.photos.matching")
     path = cache.entry(study.cache, "outputs", cache.key(**of))
     kept = cache.load(path)
     if kept is None:
@@ -86,7 +86,7 @@ def _half_split(study, photos, found, wanted):
     from fishlib.naming import transfer
 
     seed, settings = study.profile.seed, study.profile.transfer
-    train_ids, test_ids, too_few = dataset.split_half(photos, seed)
+    train_ids, test_ids, too_few = split_half(photos, seed)
     rest = photos[~photos.species.isin(too_few)]
     species = sorted(rest.species.unique())
     if len(species) < 2:

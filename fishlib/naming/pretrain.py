@@ -17,13 +17,14 @@ import torch
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from fishlib import cache
 from fishlib.errors import UserError
+from fishlib.files import writing
 from fishlib.naming import classifier
 from fishlib.naming.checkpoints import SWIN_T
 from fishlib.naming.classifier import Classifier
-from fishlib.photos import dataset
+from fishlib.photos import decode
 from fishlib.photos.composite import to_square
+from fishlib.photos.manifest import scan
 
 # Our choice; the earlier work behind the paper's classifier is not known in such detail. AdamW, warm-up and
 # cosine, weight decay, smoothing and clipping are those of Swin (Liu et al. 2021, appendix A2.1).
@@ -72,7 +73,7 @@ def pretrain(
     if out.suffix != ".safetensors":
         raise UserError(f"{out} does not end in .safetensors; that is the format it is written in.")
     base = classifier.load(start, backbone, device, seed)
-    train, test, notes = split(dataset.scan(photos, progress), settings["held_out"], seed)
+    train, test, notes = split(scan(photos, progress), settings["held_out"], seed)
     classes = sorted(train.species.unique())
     made_of = [base.hash, seed, settings, *(f[["species", "sha256"]].values.tolist() for f in (train, test))]
     history = {"fingerprint": hashlib.sha256(json.dumps(made_of).encode()).hexdigest(), "start": str(start)}
@@ -104,7 +105,7 @@ def pretrain(
             if accuracy >= max(e["held_out_accuracy"] for e in history["epochs"]):
                 classifier.save(now, out)
             kept = {"model": state, "optimiser": optimiser.state_dict(), "history": json.dumps(history)}
-            with cache.atomic(state_file) as temporary:
+            with writing.atomic(state_file) as temporary:
                 torch.save(kept, temporary)
     best = replace(classifier.load(out, device=device), history=history)
     classifier.save(best, out)
@@ -174,7 +175,7 @@ def _pictures(
         order = np.random.default_rng(seeds).choice(order, len(order), settings["balanced"], share)
 
     def one(place: int) -> np.ndarray:
-        image = dataset.decode(photos / rows.path.iloc[order[place]])
+        image = decode.decode(photos / rows.path.iloc[order[place]])
         if seeds is None:
             return to_square(image, settings["size"])
         return augment(image, np.random.default_rng([*seeds, place]), settings)

@@ -9,9 +9,11 @@ from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.errors import NotRun
+from fishlib.files import writing
+from fishlib.files.frames import write_frame
 from fishlib.naming import checkpoints, features
-from fishlib.photos import dataset
 from fishlib.photos.composite import BASIC, ORIGINAL
+from fishlib.photos.draws import draw_shots
 from fishlib.scores import evaluation
 from fishlib.study import Study, keep_notes, stage
 
@@ -31,11 +33,11 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     photos = manifest[manifest.status == "ok"].reset_index(drop=True)
     photos, shots, notes = usable(photos, study.profile.transfer.shots)
     seed, trials = study.profile.seed, range(study.profile.transfer.trials)
-    draws = {(k, t): dataset.draw_shots(photos, k, t, seed) for k in shots for t in trials}
+    draws = {(k, t): draw_shots(photos, k, t, seed) for k in shots for t in trials}
     _write_draws(study, draws)
     variants = [BASIC[name] for name in study.profile.transfer.variants]
     results = []
-    for label, source in study.pretrainings.items() if shots else ():
+    for label, source in checkpoints.pretrainings(study).items() if shots else ():
         try:
             results += [(label, *learned) for learned in _learn(study, photos, found, variants, draws, source, label)]
         except NotRun as error:
@@ -45,18 +47,10 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     rows = [(*at, t, np.isfinite(r).sum(), int(np.nansum(r))) for *at, right in results for t, r in enumerate(right)]
     frame, differences = pd.DataFrame(rows, columns=COLUMNS[:-1]), _differences(results)
     frame["micro_f1"] = 100 * frame.n_correct / frame.n_test
-    dataset.write_frame(frame, study.out / "tables" / "figure3.csv")
-    dataset.write_frame(differences, study.out / "tables" / "figure3_paired.csv")
+    write_frame(frame, study.out / "tables" / "figure3.csv")
+    write_frame(differences, study.out / "tables" / "figure3_paired.csv")
     keep_notes(study, "sweep", notes)
     return frame, differences, notes
-
-
-def facts(study: Study) -> dict:
-    """What the captions of figure 3 say of the run."""
-    settings = study.profile.transfer
-    what = f"whole network, {settings.whole.epochs} epochs" if settings.tune == "all" else "only the new last layer"
-    networks = (checkpoints.network(source, study.profile.backbone) for source in study.pretrainings.values())
-    return study.facts() | {"classifier": f"{', '.join(dict.fromkeys(networks))}, trained: {what}"}
 
 
 def usable(photos: pd.DataFrame, shots: list[int]) -> tuple[pd.DataFrame, list[int], list[str]]:
@@ -156,10 +150,10 @@ def _whole(study: Study, labels: np.ndarray, n_classes: int, source: str):
         base, [seed] = network(classifier.load), seeds
         return transfer.tune_all(base, x, labels, drawn[0], n_classes, seed, **options)[None]
 
-    code = cache.code_version("fishlib.naming.transfer", "fishlib.naming.pretrain", "fishlib.naming.classifier")
+    code = cache.code_version("fishlib.naming.transfer")
     return train, options | {"code": code, "network": checkpoints.identity(source, profile.backbone, profile.seed)}
 
 
 def _write_draws(study: Study, draws: dict) -> None:
     kept = [{"k": k, "trial": t, "photo_ids": ids} for (k, t), ids in draws.items()]
-    cache.write_text(study.out / "draws.json", json.dumps(kept, ensure_ascii=False, indent=0))
+    writing.write_text(study.out / "draws.json", json.dumps(kept, ensure_ascii=False, indent=0))

@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fishlib import cache
+from fishlib.files import writing
 from fishlib.phantom import traits
 from fishlib.phantom.backgrounds import kinds
 from fishlib.phantom.scene import Phantom, draw
 from fishlib.photos import masks, species
+from fishlib.study import Study, stage
 
-__all__ = ["COUNTS", "Phantom", "contact_sheet", "counts", "draw", "kinds", "write_dataset"]
+__all__ = ["COUNTS", "Phantom", "contact_sheet", "counts", "draw", "draw_photos", "kinds", "write_dataset"]
 
 COUNTS = (19, 41, 18, 22, 78, 93, 38, 11, 43, 47, 77, 9, 28, 35, 29, 6, 7)  # table 1 of the paper, its order
 DRAWN = """Everything here is drawn by a program (fishlib.phantom), no photograph; it is no evidence about real fish.
@@ -37,11 +38,11 @@ def write_dataset(out: Path, n_photos: int, min_per_species: int, seed: int, pro
     jobs = [(name, f"{i:04d}") for name, count in shares.items() for i in range(count)]
     rng = np.random.default_rng([seed, len(jobs)])
     numbers, odd = rng.permutation(len(jobs)), rng.permutation(len(jobs)) / len(jobs)
-    cache.write_text(out / "DRAWN.txt", DRAWN)
+    writing.write_text(out / "DRAWN.txt", DRAWN)
     whys = {True: "drawn with a second fish", False: "drawn cut off by the frame"}
     refused = [(j, whys[chance < 0.03]) for j, chance in zip(jobs, odd, strict=True) if not 0.03 <= chance <= 0.97]
     rows = "".join(f"{name}/{stem}.jpg,no,{why}\n" for (name, stem), why in refused)
-    cache.write_text(out / "photos" / "curation.csv", "photo_id,one_whole_fish,note\n" + rows)
+    writing.write_text(out / "photos" / "curation.csv", "photo_id,one_whole_fish,note\n" + rows)
     todo = tqdm(list(zip(jobs, numbers, odd, strict=True)), disable=not progress, desc="drawing")
     for (name, stem), number, chance in todo:
         mask, fins = (out / tree / name / f"{stem}.png" for tree in ("masks", "fins"))
@@ -52,8 +53,18 @@ def write_dataset(out: Path, n_photos: int, min_per_species: int, seed: int, pro
         masks.write_mask(drawn.body | drawn.fins, mask)
         masks.write_mask(drawn.fins, fins)
         code = cv2.imencode(".jpg", drawn.photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
-        with cache.atomic(photo) as part:
+        with writing.atomic(photo) as part:
             part.write_bytes(code.tobytes())
+
+
+def draw_photos(study: Study) -> None:
+    """Draw the demo's pictures into the run folder; does nothing when photos were given or are drawn already."""
+    if not study.drawn:
+        return
+    wanted = study.profile.drawn
+    with stage(study, "draw") as record:
+        write_dataset(study.photos.parent, wanted.photos, wanted.min_per_species, study.profile.seed)
+        record["photos"] = wanted.photos
 
 
 def contact_sheet(path: Path, seed: int = 0) -> None:
@@ -68,5 +79,5 @@ def contact_sheet(path: Path, seed: int = 0) -> None:
         for ax, style in zip(axes[2 * k : 2 * k + 2], ("angler", "specimen"), strict=True):
             ax.imshow(draw(name, seed, k, style, side=320).photo)
             ax.set_title(f"{species.label(name)}\n{species.label(name, 'scientific')}", fontsize=8)
-    with cache.atomic(Path(path)) as part:
+    with writing.atomic(Path(path)) as part:
         figure.savefig(part, format="png", metadata={"Software": None})

@@ -10,14 +10,7 @@ import numpy as np
 
 from fishlib.errors import UserError
 from fishlib.photos.masks import dilate
-
-BACKGROUNDS = {  # table 3; pure RGB colours are our choice, the paper names colours only
-    "black": (0, 0, 0),
-    "blue": (0, 0, 255),
-    "green": (0, 255, 0),
-    "red": (255, 0, 0),
-    "white": (255, 255, 255),
-}
+from fishlib.profiles import BACKGROUNDS
 
 
 class Variant(NamedTuple):

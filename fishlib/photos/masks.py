@@ -6,18 +6,18 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
-from fishlib import cache
-from fishlib.photos import dataset
+from fishlib.files import writing
+from fishlib.photos import decode
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Bool (H, W) of a mask picture: 128 and up is fish, transparent is not; errors as dataset.decode."""
-    return cv2.cvtColor(dataset.decode(path, background="black"), cv2.COLOR_RGB2GRAY) >= 128
+    """Bool (H, W) of a mask picture: 128 and up is fish, transparent is not; errors as decode.decode."""
+    return cv2.cvtColor(decode.decode(path, background="black"), cv2.COLOR_RGB2GRAY) >= 128
 
 
 def write_mask(mask: np.ndarray, path: Path) -> None:
     """Write a lossless one-channel PNG of 0 and 255, atomically; UserError where that cannot be done."""
-    with cache.atomic(path) as temporary:
+    with writing.atomic(path) as temporary:
         temporary.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
 
 

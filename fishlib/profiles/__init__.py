@@ -7,9 +7,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fishlib.errors import UserError
-from fishlib.photos.composite import BACKGROUNDS
 
 FOLDER = Path(__file__).parent
+BACKGROUNDS = {  # table 3; pure RGB colours are our choice, the paper names colours only
+    "black": (0, 0, 0),
+    "blue": (0, 0, 255),
+    "green": (0, 255, 0),
+    "red": (255, 0, 0),
+    "white": (255, 255, 255),
+}
 
 
 class Section(BaseModel):

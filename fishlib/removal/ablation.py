@@ -4,11 +4,9 @@ import pandas as pd
 from pycocotools import mask as coco
 from scipy import stats
 
-from fishlib import cache
-from fishlib.photos import dataset, masks
-from fishlib.removal import segmenters, segments
+from fishlib.photos import masks
+from fishlib.removal import segments
 from fishlib.scores import evaluation
-from fishlib.show import tables
 from fishlib.study import Study
 
 METHOD = "gdino-sam"
@@ -46,45 +44,3 @@ def summary(ious: pd.DataFrame, good_iou: float) -> pd.DataFrame:
         rows.append([name, len(d), ious[name].mean(), share, d.mean(), d.mean() - half, d.mean() + half])
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.round({"well_cut": 1} | dict.fromkeys(["mean_iou", "difference", "lo", "hi"], 4))
-
-
-def publish(study: Study, frames: dict[str, pd.DataFrame]) -> str:
-    """Write tables/ablation.csv and .md; returns the Markdown, or why there is none. frames: with "truth"."""
-    if METHOD not in frames or "truth" not in frames:
-        return f"No ablation: it takes masks of {METHOD} and true masks."
-    table = summary(ious(study, frames[METHOD], frames["truth"]), study.profile.good_iou)
-    if table.empty:
-        return f"No ablation: {METHOD}'s masks come from elsewhere, or no photo counts."
-    heads = ["steps", "photos", "mean IoU", f"IoU ≥ {study.profile.good_iou:g}, %", "IoU minus none", "95 % interval"]
-    lines = [
-        [
-            r.steps,
-            str(r.n),
-            f"{r.mean_iou:.4f}",
-            f"{r.well_cut:.1f}",
-            f"{r.difference:+.4f}",
-            f"{r.lo:+.4f} to {r.hi:+.4f}",
-        ]
-        for r in table.itertuples()
-    ]
-    label = segmenters.label(METHOD, study.profile.segmenters.get(METHOD, {}))
-    drawn = " The fish of this run are DRAWN: nothing here is about real fish." * study.drawn
-    caption = (
-        f"Ablation of the mask adjustment of {label}: each step left out, the same boxes and features of SAM.{drawn}"
-    )
-    stem = study.out / "tables" / "ablation"
-    dataset.write_frame(table, stem.with_suffix(".csv"))
-    cache.write_text(stem.with_suffix(".md"), text := tables.markdown(caption, [heads, *lines]))
-    return text
-
-
-def explained(study: Study, frame: pd.DataFrame, photo_id: str | None = None) -> dict | None:
-    """Arguments of pictures.why_mask for a photo, else for the first with candidates; None where there are none."""
-    rows = frame if photo_id is None else frame[frame.photo_id == photo_id]
-    for row in rows.itertuples():
-        if "candidates" in (detail := segments.why(study, METHOD, row.photo_id)):
-            photo = dataset.working(dataset.decode(study.photos / row.photo_id), study.profile.working_side)
-            mask = segments.read_mask(study, METHOD, row)
-            mask = None if mask is None else masks.resize_mask(mask, photo.shape[:2])
-            return {"photo": photo, "detail": detail, "mask": mask, "title": f"Why this mask of {row.photo_id}"}
-    return None

@@ -15,7 +15,10 @@ from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.errors import UnreadablePhoto, UserError
-from fishlib.photos import composite, dataset, masks
+from fishlib.files import writing
+from fishlib.files.frames import write_frame
+from fishlib.photos import composite, decode, masks
+from fishlib.photos.manifest import files_below
 from fishlib.removal import segmenters
 
 BOX = ["x0", "y0", "x1", "y1"]  # XYXY, pixels of the photo
@@ -58,7 +61,7 @@ def cut(
                 return digest, None
             if not digest:
                 raise UnreadablePhoto(f"{path} is no regular file, or its name is not UTF-8.")
-            return digest, dataset.decode(path)
+            return digest, decode.decode(path)
         except UnreadablePhoto as error:
             return digest, error
         except OSError as error:
@@ -74,7 +77,7 @@ def cut(
 
     try:
         try:
-            for path, (digest, image) in tqdm(dataset.ahead(list(photos), load), f"cut ({method})", len(photos)):
+            for path, (digest, image) in tqdm(decode.ahead(list(photos), load), f"cut ({method})", len(photos)):
                 cutout = Path(photos[path]).with_suffix(".png").as_posix()
                 files = {"cutout": cutout, "mask": f"masks/{cutout}"}
                 if why := _taken(path, files.values(), owners, out):
@@ -94,7 +97,7 @@ def cut(
                     (out / file).unlink(missing_ok=True)
                 if picture is not None:
                     masks.write_mask(mask, out / files["mask"])
-                    with cache.atomic(out / files["cutout"]) as temporary:
+                    with writing.atomic(out / files["cutout"]) as temporary:
                         temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
                     found |= files
                 keep(_row(path, sha256=digest, settings=settings, **found))
@@ -123,7 +126,7 @@ def _photos(paths: list, out: Path) -> dict[str, str]:
             raise UserError(f"{given} is {why}; give photos or folders of photos, and another --out.")
         base, files = given.parent.resolve(), [given.parent.resolve() / given.name]
         if root.is_dir():
-            base, files = root, sorted(dataset._files(root))
+            base, files = root, sorted(files_below(root))
         for file in files:
             if not (out.is_relative_to(root) and file.is_relative_to(out)):
                 names = map(os.fsencode, (file.as_posix(), file.relative_to(base).as_posix()))
@@ -157,7 +160,7 @@ def _segment(image, photo_id, segmenter, colour, crop, dilate) -> tuple:
     """
     if isinstance(image, UnreadablePhoto):
         return {"status": "unreadable", "reason": str(image)}, None, None
-    small, (height, width) = dataset.working(image), image.shape[:2]
+    small, (height, width) = decode.working(image), image.shape[:2]
     [found] = segmenter.segment([small], [photo_id])
     row, box = {"status": found.status, "reason": found.reason}, found.box
     if box is not None:
@@ -195,5 +198,5 @@ def _read(index: Path) -> dict[str, dict]:
 
 def _write(rows: dict[str, dict], out: Path) -> None:
     """index.csv, whole; the journal has then said what it had to."""
-    dataset.write_frame(pd.DataFrame(rows.values(), columns=COLUMNS), out / "index.csv")
+    write_frame(pd.DataFrame(rows.values(), columns=COLUMNS), out / "index.csv")
     (out / JOURNAL).unlink(missing_ok=True)

@@ -10,7 +10,9 @@ from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.errors import NotRun
-from fishlib.photos import dataset, masks
+from fishlib.files import writing
+from fishlib.files.frames import write_frame
+from fishlib.photos import decode, masks
 from fishlib.removal import reviews, segmenters
 from fishlib.removal.segmenters import OK, Segmentation
 from fishlib.scores import evaluation
@@ -33,9 +35,7 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
     photos = manifest[manifest.status == "ok"]
     paths = {row.photo_id: _entry(study, segmenter, row) for row in photos.itertuples()}
     listed = manifest[["photo_id", "species", "status", "reason"]].to_dict("list")
-    made_of = cache.key(
-        entries=[p.stem for p in paths.values()], code=cache.code_version("fishlib.removal.segments"), **listed
-    )
+    made_of = cache.key(entries=[p.stem for p in paths.values()], code=cache.code_version(__name__), **listed)
     with stage(study, f"segments-{method}") as record:
         if (seconds := _written(folder, made_of)) is not None:
             record |= {"reused": len(photos), "seconds_a_photo": seconds}
@@ -52,9 +52,9 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
         # the median: the first photo waits for the packages and checkpoints
         record["seconds_a_photo"] = round(float(np.median([r["seconds"] for r in found.values()] or [0])), 4)
         rows = [{**_blank(row), **found.get(row.photo_id, {})} for row in manifest.itertuples()]
-        dataset.write_frame(pd.DataFrame(rows, columns=COLUMNS), folder / "index.csv")
+        write_frame(pd.DataFrame(rows, columns=COLUMNS), folder / "index.csv")
         kept = {"key": made_of, "files": _hashes(folder), "seconds_a_photo": record["seconds_a_photo"]}
-        cache.write_text(folder / "made_of.json", json.dumps(kept, ensure_ascii=False))
+        writing.write_text(folder / "made_of.json", json.dumps(kept, ensure_ascii=False))
     return read_index(folder / "index.csv")
 
 
@@ -133,7 +133,7 @@ def score(study: Study, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 line |= scores | {"kind": kind, "well_cut": int(scores["iou"] >= study.profile.good_iou)}
             rows.append(line)
     frame = reviews.apply(pd.DataFrame(rows, columns=SCORES), reviews.read(study.out / reviews.FILE))
-    dataset.write_frame(frame, study.out / "scores.csv")
+    write_frame(frame, study.out / "scores.csv")
     return frame
 
 
@@ -180,9 +180,9 @@ def _compute(study: Study, segmenter, rows: list, paths: dict[str, Path], record
     record["reused"] += len(rows) - len(absent)
 
     def load(row) -> np.ndarray:
-        return dataset.working(dataset.decode(study.photos / row.path), study.profile.working_side)
+        return decode.working(decode.decode(study.photos / row.path), study.profile.working_side)
 
-    for row, image in dataset.ahead(absent, load):
+    for row, image in decode.ahead(absent, load):
         start = time.perf_counter()
         [found] = segmenter.segment([image], [row.photo_id])
         _keep(paths[row.photo_id], found, image.shape[:2], row, time.perf_counter() - start)
@@ -217,7 +217,7 @@ def _write(folder: Path, row, kept: dict) -> dict:
         (folder / name).unlink(missing_ok=True)  # an earlier run with other settings may have left one
     details = folder / "why" / Path(row.photo_id).with_suffix(".json")
     if facts["detail"]:
-        cache.write_text(details, json.dumps(facts["detail"], ensure_ascii=False))
+        writing.write_text(details, json.dumps(facts["detail"], ensure_ascii=False))
     else:
         details.unlink(missing_ok=True)
     return line

@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fishlib import cache
+from fishlib.files import writing
 from fishlib.photos import composite, species
 from fishlib.removal import segmenters
 from fishlib.scores import evaluation
@@ -43,7 +43,7 @@ def save(fig: Figure, stem) -> list[Path]:
     kinds = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     with mpl.rc_context({"svg.hashsalt": "fishlib"}):
         for kind, metadata in kinds.items():
-            with cache.atomic(f"{stem}.{kind}") as temporary:
+            with writing.atomic(f"{stem}.{kind}") as temporary:
                 fig.savefig(temporary, dpi=150, metadata=metadata)
     return [Path(f"{stem}.{kind}") for kind in kinds]
 

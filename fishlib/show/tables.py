@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Template
 
-from fishlib import cache
+from fishlib.files import writing
 from fishlib.photos import composite, species
 from fishlib.removal import segmenters
 from fishlib.scores import published
@@ -200,10 +200,10 @@ def _tex(text: str) -> str:
 def write(table: pd.DataFrame, path_stem, caption: str) -> None:
     """Write path_stem + .csv (tidy columns), .md and .tex (as displayed, with caption); UTF-8, atomically."""
     shown, text = display(table), _full(caption, table)
-    cache.write_text(f"{path_stem}.csv", table.to_csv(index=False, lineterminator="\n"))
+    writing.write_text(f"{path_stem}.csv", table.to_csv(index=False, lineterminator="\n"))
     lines = [[" ".join(c).strip() for c in shown.columns], *shown.to_numpy()]
-    cache.write_text(f"{path_stem}.md", markdown(text, lines))
+    writing.write_text(f"{path_stem}.md", markdown(text, lines))
     title = _tex(re.sub(r"^Table \d\. ", "", text))  # LaTeX numbers its tables itself
     layout = {"column_format": "l" + "r" * (shown.shape[1] - 1), "multicolumn_format": "c"}
     tex = shown.map(_tex).rename(columns=_tex).to_latex(index=False, caption=title, **layout)
-    cache.write_text(f"{path_stem}.tex", _TEX_HEAD + tex)
+    writing.write_text(f"{path_stem}.tex", _TEX_HEAD + tex)

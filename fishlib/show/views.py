@@ -17,13 +17,14 @@ import pandas as pd
 
 from fishlib import cache
 from fishlib.errors import UserError
+from fishlib.files import writing
 from fishlib.naming import features
 from fishlib.naming.inference import judge
-from fishlib.photos import composite, dataset, masks, species
+from fishlib.photos import composite, decode, masks, species
 from fishlib.photos.composite import BASIC, CROP_MASK, ORIGINAL
 from fishlib.removal import segmenters, segments
 from fishlib.scores import evaluation
-from fishlib.show import cases, tables
+from fishlib.show import captions, cases, tables
 from fishlib.study import Study
 
 THUMBNAIL = 240  # px, long side
@@ -44,7 +45,7 @@ def jpeg(study: Study, photo_id: str, side: int = THUMBNAIL) -> bytes:
     path = cache.entry(study.cache, "thumbnails", key)
     kept = cache.load(path)
     if kept is None:
-        small = dataset.working(dataset.decode(photo), side)
+        small = decode.working(decode.decode(photo), side)
         kept = {"jpeg": cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]}
         cache.save(path, **kept)
     return kept["jpeg"].tobytes()
@@ -161,14 +162,14 @@ def _failure(study: Study, row, read) -> dict:
 
 def publish(study: Study, number: int, table: pd.DataFrame, notes: list[str]) -> str:
     """Write tables/table<number>.csv, .md, .tex and .html; returns the HTML."""
-    facts = study.facts() | {"notes": notes} | ({"classifier": judge(study)} if number > 1 else {})
+    facts = captions.facts(study) | {"notes": notes} | ({"classifier": judge(study)} if number > 1 else {})
     labels = {m.replace("-", "_"): method_label(study, m) for m in segmenters.LABELS}
     table.attrs["headers"] = labels
     caption = tables.caption(number, facts)
     stem = study.out / "tables" / f"table{number}"
     tables.write(table, stem, caption)
     text = tables.html(table, caption)
-    cache.write_text(stem.with_suffix(".html"), text)
+    writing.write_text(stem.with_suffix(".html"), text)
     return text
 
 
@@ -191,11 +192,11 @@ def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, pr
     answers = predictions[predictions.photo_id == row.photo_id].set_index("variant").top5
     kept, size = segments.candidates(study, study.method, row.photo_id), (int(photo.height), int(photo.width))
     return {
-        "photo": dataset.decode(study.photos / photo.path),
+        "photo": decode.decode(study.photos / photo.path),
         "box": segments.box(row),
         "candidates": [masks.resize_mask(candidate, size) for candidate in kept],  # kept on the network's own grid
         "mask": segments.read_mask(study, study.method, row),
         "variants": {composite.LABELS[v.name]: picture for v, picture in shown.items() if v != ORIGINAL},
         "top5": json.loads(answers[CROP_MASK.name]),
-        "facts": study.facts() | {"classifier": judge(study)},
+        "facts": captions.facts(study) | {"classifier": judge(study)},
     }

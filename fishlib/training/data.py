@@ -1,6 +1,5 @@
 """Training pictures of the zoo: drawn once to disk by fishlib.phantom, then seen anew each time they are used."""
 
-import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
@@ -13,12 +12,6 @@ from fishlib.photos import masks
 
 HELD_OUT_SEED = 900_001  # the phantom's seed of the pictures that cards are measured on
 BODY, FINS = 1, 2  # bits of a label
-
-
-@cache
-def settings(name: str) -> dict | list:
-    """Sizes of a model, or words of one kind that the tiny text encoders know, from models.json."""
-    return json.loads(Path(__file__).with_name("models.json").read_text(encoding="utf-8"))[name]
 
 
 def _draw(job: tuple[int, int, float, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -14,14 +14,14 @@ import torch
 from safetensors import safe_open
 from tqdm import tqdm
 
-from fishlib import cache, zoo
+from fishlib import zoo
+from fishlib.files import writing
 from fishlib.photos import masks
-from fishlib.photos.dataset import decode, working
+from fishlib.photos.decode import decode, working
 from fishlib.removal import segmenters
 from fishlib.removal.segmenters import gdino
 from fishlib.removal.segmenters.gdino_sam import DEFAULTS
-from fishlib.training import data
-from fishlib.zoo import clip
+from fishlib.training import clip, data
 
 WRONG = ("bird", "hand", "boat", "stone", "dog", "qwerty")
 CARDS = Path(zoo.__file__).parent / "cards"
@@ -146,7 +146,7 @@ def write_card(name: str, results: dict[str, dict], facts: dict[str, str]) -> No
             lines += [f"| {k} | {v:.3f} | {held(kind, name, k, v)} |" for k, v in found[name].items()] + [""]
     again = "Measured by `python -m fishlib.training.evaluate --work DIR --photos PHOTOS --masks MASKS`."
     lines += [f"{text['scores']} {again}", "", "## Limits", "", text["limits"], ""]
-    cache.write_text(CARDS / f"{name}.md", "\n".join(lines))
+    writing.write_text(CARDS / f"{name}.md", "\n".join(lines))
 
 
 def real(photos: Path, truth: Path, skip: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fishlib import cache, phantom, zoo
+from fishlib import phantom, zoo
+from fishlib.files import writing
 from fishlib.naming.checkpoints import LITE0
 from fishlib.photos import composite
 from fishlib.training import data
@@ -31,7 +32,7 @@ def draw(job: tuple[Path, str, int, int, int]) -> None:
         cv2.setNumThreads(1)
         photo = phantom.draw(name, seed, index, "specimen", side=side).photo
         code = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-        with cache.atomic(file) as part:
+        with writing.atomic(file) as part:
             part.write_bytes(code.tobytes())
 
 
@@ -129,7 +130,7 @@ def main() -> None:
     seconds = {"drawing": drawn - start, "training": time.monotonic() - drawn}
     scores = measure(model, args.held_out)
     text = card(model, args.pictures, seconds, scores, args.held_out, file.stat().st_size / 1e6)
-    cache.write_text(args.out / "classifier.md", text)
+    writing.write_text(args.out / "classifier.md", text)
     print(text)
 
 

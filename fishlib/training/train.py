@@ -93,8 +93,9 @@ def main() -> None:
     torch.set_num_threads(args.threads), cv2.setNumThreads(1), torch.manual_seed(args.seed)
     folder = args.out / f"pictures-{args.pictures}-{args.fishless}-{args.seed}"
     pictures = data.Pictures(data.draw_all(folder, args.pictures, args.seed, args.threads, args.fishless))
-    module = import_module(f"fishlib.zoo.{args.name}")
-    model, rate = module.build(imagenet=True), args.rate or module.RATE
+    network = import_module(f"fishlib.zoo.{args.name}")
+    module = import_module(f"fishlib.training.{args.name}")
+    model, rate = network.build(imagenet=True), args.rate or module.RATE
     if args.start:
         state = {k.removeprefix("image_encoder."): v for k, v in load_file(args.start).items()}
         wanted = {k.removeprefix("image_encoder."): k for k in model.state_dict()}

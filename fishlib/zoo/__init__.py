@@ -5,7 +5,6 @@ How each was trained and what it scores: cards/<name>.md.
 """
 
 import hashlib
-from importlib import import_module
 from pathlib import Path
 
 from fishlib.errors import NotRun, UserError
@@ -51,9 +50,11 @@ def load(name: str, device: str = "cpu"):
         return file
     from safetensors.torch import load_file
 
-    module = import_module(f"fishlib.zoo.{name}")
-    model = module.build()
+    from fishlib.zoo import clip, gdino, sam
+
+    networks = {"gdino": gdino, "sam": sam, "clip": clip}
+    model = networks[name].build()
     state = load_file(file)
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     model = model.requires_grad_(False).eval().to(device)
-    return (model, module.processor()) if name == "clip" else model
+    return (model, clip.processor()) if name == "clip" else model

@@ -83,7 +83,7 @@ def has_bf16(device: str) -> bool:
     """Does the device ("auto": see choose_device) multiply bf16 in hardware? On a CPU: AMX, AVX512_BF16, Arm's bf16."""
     import torch
 
-    from fishlib.naming.classifier import choose_device
+    from fishlib.device import choose_device
 
     device = choose_device(device)
     if not device.startswith("cpu"):

@@ -59,14 +59,14 @@ class Detic:
             "method": "detic",
             "options": {k: v for k, v in options.items() if k != "model"},
             "checkpoints": {"detic": common.fingerprint(self.path, "detic")},
-            "code": cache.code_version("fishlib.removal.segmenters.common", "fishlib.removal.segmenters.detic"),
+            "code": cache.code_version(__name__),
         }
 
     @cached_property
     def session(self):
         import onnxruntime
 
-        from fishlib.naming.classifier import choose_device
+        from fishlib.device import choose_device
 
         if self.path is None:
             self.path = zoo.path("detic")

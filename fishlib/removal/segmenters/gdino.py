@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert, nms
 
 from fishlib import zoo
+from fishlib.device import choose_device
 from fishlib.errors import UserError
-from fishlib.naming.classifier import choose_device
 from fishlib.removal.segmenters import common
 from fishlib.removal.segmenters.gdino_fast import prepare
 

@@ -40,10 +40,6 @@ DEFAULTS = {
 STAND_IN = {"mirrored": 0.5}
 CLEAN = ("opening", "closing", "hole")  # options of adjust.clean
 NONE = "none: SAM's best mask of the best box"
-CODE = ["fishlib.photos.masks"]
-CODE += [
-    f"fishlib.removal.segmenters.{name}" for name in ("common", "adjust", "gdino", "gdino_fast", "sam", "gdino_sam")
-]
 
 
 def build(params: dict, device: str = "cpu", offline: bool = True) -> "GdinoSam":
@@ -67,7 +63,7 @@ class GdinoSam:
             "options": {k: v for k, v in options.items() if k not in ("gdino", "sam", "bert", "dtype")},
             "numbers": (options["dtype"] == "fp32", bf16),
             "checkpoints": {name: common.fingerprint(path, name) for name, path in paths.items()},
-            "code": cache.code_version(*CODE),
+            "code": cache.code_version(__name__),
         }
 
     @cached_property

@@ -20,7 +20,8 @@ class Imported:
     """sizes: (height, width) of the original photos by photo_id, which a mask must have; else the image's."""
 
     def __init__(self, root: Path, sizes: dict[str, tuple[int, int]]):
-        self.root, self.sizes, self.key = root.resolve(), sizes, {"method": "imported", "version": 1}
+        self.root, self.sizes = root.resolve(), sizes
+        self.key = {"method": "imported", "code": cache.code_version(__name__)}
         self.coco = None if root.is_dir() else _read_coco(root, sizes)
 
     def key_for(self, photo_id: str) -> dict:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fishlib import zoo
+from fishlib.device import choose_device
 from fishlib.errors import UserError
-from fishlib.naming.classifier import choose_device
 from fishlib.removal.segmenters import common
 
 WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # embedding dimension -> segment-anything's builder

@@ -7,7 +7,7 @@ from PIL import Image
 
 from fishlib import cache, zoo
 from fishlib.errors import UserError
-from fishlib.photos import dataset, masks
+from fishlib.photos import decode, masks
 from fishlib.removal.segmenters import NO_DETECTION, Segmentation, common
 
 DEFAULTS = {
@@ -41,7 +41,6 @@ DEFAULTS = {
 # thresholds, made for SAM's ViTs, only the ground round the fish passes. From 0.5 to 0.75 nothing changes, above 0.8
 # whole fish are lost (measured on drawn pictures that no figure is made of). 64 points go through the decoder at once.
 STAND_IN = {"points_per_side": 8, "pred_iou_thresh": 0.7, "stability_score_thresh": 0.7}
-CODE = ["fishlib.photos.masks", *(f"fishlib.removal.segmenters.{name}" for name in ("common", "sam", "sam_clip"))]
 GENERATOR = ("points_per_side", "pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
 
 
@@ -77,7 +76,7 @@ class SamClip:
             "options": {k: v for k, v in options.items() if k not in ("sam", "clip", "dtype")},
             "bf16": common.wants_bf16(options["dtype"], device, options["sam"]),
             "checkpoints": {name: common.fingerprint(path, name) for name, path in paths.items()},
-            "code": cache.code_version(*CODE),
+            "code": cache.code_version(__name__),
         }
 
     @cached_property
@@ -92,7 +91,7 @@ class SamClip:
     @cached_property
     def clip(self):
         """(CLIPModel, its processor), from local files only."""
-        from fishlib.naming.classifier import choose_device
+        from fishlib.device import choose_device
 
         if self.path is None:
             model, processor = zoo.load("clip")
@@ -139,7 +138,7 @@ class SamClip:
         """The generator's records, their masks bool (H, W) of the image. It holds a hundred masks at the size of what
         it is given, so that is no larger than SAM looks at."""
         side = self.generator.predictor.model.image_encoder.img_size
-        found = self.generator.generate(dataset.working(image, side))
+        found = self.generator.generate(decode.working(image, side))
         found = [m | {"segmentation": masks.resize_mask(m["segmentation"], image.shape[:2])} for m in found]
         return [m for m in found if m["segmentation"].any()]
 

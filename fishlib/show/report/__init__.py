@@ -20,9 +20,11 @@ from nbconvert import HTMLExporter
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
-from fishlib import cache, profiles
+from fishlib import profiles
 from fishlib.errors import UserError
-from fishlib.photos import composite, dataset, species
+from fishlib.files import writing
+from fishlib.photos import composite, species
+from fishlib.photos.manifest import read_manifest
 from fishlib.removal import reviews, segmenters, segments
 from fishlib.scores import evaluation
 from fishlib.show import cases, tables
@@ -52,7 +54,7 @@ def build(run: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)  # else the pages of species that are gone would stay
     read = functools.partial(_read, problems, out)
     frames = {name: read(_frame, out / name, pd.DataFrame(columns=c)) for name, c in COLUMNS.items()}
-    manifest = read(dataset.read_manifest, out / "manifest.csv", pd.DataFrame(columns=dataset.COLUMNS))
+    manifest = read(read_manifest, out / "manifest.csv", pd.DataFrame(columns=COLUMNS))
     verdicts = read(reviews.read, out / reviews.FILE, pd.DataFrame(columns=reviews.COLUMNS))
     scores = reviews.apply(frames["scores.csv"], verdicts)
     for path in sorted((out / "segments").glob("*/index.csv")):
@@ -69,8 +71,8 @@ def build(run: Path) -> Path:
     pages = [("notebook.html", {"page": page}) for page in found["notebooks"]]
     pages += [("species.html", {"page": page, "before": before, "after": after}) for page, before, after in turns]
     for template, values in [*pages, ("index.html", {"page": {"file": "index.html"}})]:
-        cache.write_text(folder / values["page"]["file"], templates.get_template(template).render(values))
-    with cache.atomic(out / "report.zip") as temporary:
+        writing.write_text(folder / values["page"]["file"], templates.get_template(template).render(values))
+    with writing.atomic(out / "report.zip") as temporary:
         shutil.make_archive(str(temporary.with_suffix("")), "zip", out, folder.name)
     return folder / "index.html"
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from fishlib import cache
 from fishlib.errors import UserError
+from fishlib.files import writing
 from fishlib.photos import composite, masks, species
 from fishlib.removal import segmenters, segments
 from fishlib.scores import evaluation, published
@@ -91,7 +92,7 @@ def _photo(study: Study, row, answers: dict, folder: Path) -> dict:
         "width": picture.shape[1],
         "height": picture.shape[0],
     }
-    with cache.atomic(folder / photo["image"]) as temporary:
+    with writing.atomic(folder / photo["image"]) as temporary:
         temporary.write_bytes(views.jpeg(study, row.photo_id))
     return photo
 

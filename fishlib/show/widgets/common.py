@@ -8,7 +8,8 @@ from pathlib import Path
 
 import ipywidgets as w
 
-from fishlib.study import Study, reopen
+from fishlib.opening import reopen
+from fishlib.study import Study
 
 STYLE = Path(__file__).with_name("widgets.css").read_text(encoding="utf-8")
 KEPT_KEYS = 30  # typed letters after which the field is emptied

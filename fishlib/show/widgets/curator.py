@@ -6,11 +6,13 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from fishlib.photos import curation, dataset
+from fishlib.files.frames import write_frame
+from fishlib.photos import curation
+from fishlib.photos.manifest import curated, decisions_file
 from fishlib.removal import segments
 from fishlib.show import cases, views
 from fishlib.show.widgets.common import Judge, Queue
-from fishlib.study import Study, decisions_file, manifest
+from fishlib.study import Study
 
 
 class Curator(Judge):
@@ -33,7 +35,7 @@ class Curator(Judge):
         return self.study.out / "curation.csv"
 
     def queue(self) -> Queue:
-        photos = manifest(self.study) if self.photos is None else self.photos
+        photos = curated(self.study) if self.photos is None else self.photos
         photos = photos.assign(status=photos.status.where(photos.reason != "curation: no", "ok"))  # may be taken back
         if self.hints is None:
             self.hints = hints(self.study, photos)
@@ -51,7 +53,7 @@ class Curator(Judge):
         mine = kept.photo_id.map(curation.plain) == curation.plain(photo_id)
         note = next(iter(kept.note[mine]), "")
         new = pd.DataFrame([[photo_id, answer, note]] if answer else [], columns=curation.COLUMNS)
-        dataset.write_frame(pd.concat([kept[~mine], new]), self.file)
+        write_frame(pd.concat([kept[~mine], new]), self.file)
 
     def picture(self, photo_id: str) -> str:
         return whole_photo(self.study, photo_id, self.said[photo_id])

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fishlib.naming import features
-from fishlib.photos import composite, dataset, masks, species
+from fishlib.photos import composite, decode, masks, species
 from fishlib.removal import segments
-from fishlib.show import cases, pictures, views
+from fishlib.show import captions, cases, pictures, views
 from fishlib.study import Study
 
 DETAIL = 480  # px, long side of the photo
@@ -42,7 +42,7 @@ def photo_detail(study: Study, photo_id: str, method: str | None = None, lang: s
         box=views.source(boxed(picture, found, int(photo.width))),
         outline=views.source(outlined(study, picture, photo_id, method)),
         truth=(study.out / "segments" / "truth").is_dir() and method != "truth",
-        own=study.facts()["method"],
+        own=captions.facts(study)["method"],
         asked=len(answers),
         variants=shown,
         why=why.get("why", ""),
@@ -91,6 +91,6 @@ def _candidates(picture: np.ndarray, why: dict, most: int) -> list[dict]:
     for mask, (candidate, alike) in zip(cuts, shown, strict=True):
         facts = {pictures.NAMES.get(k, k): candidate[k] for k in every[0] if k not in ("rle", "box")}
         faded = np.where(mask[..., None], picture, 205 + picture // 6)[y0:y1, x0:x1]
-        small = dataset.working(np.ascontiguousarray(faded), views.THUMBNAIL)
+        small = decode.working(np.ascontiguousarray(faded), views.THUMBNAIL)
         found.append({"src": views.source(small), "chosen": "chosen" in why and not found, "facts": facts, "n": alike})
     return found

@@ -7,7 +7,8 @@ import ipywidgets as w
 import numpy as np
 import pandas as pd
 
-from fishlib.photos import composite, curation, dataset, masks
+from fishlib.files.frames import write_frame
+from fishlib.photos import composite, curation, masks
 from fishlib.removal import reviews, segmenters, segments
 from fishlib.show import cases, views
 from fishlib.show.widgets.common import Judge, Queue
@@ -55,7 +56,7 @@ class MaskReviewer(Judge):
         kept = reviews.read(self.file)
         kept = kept[~(kept[reviews.COLUMNS[:3]] == row).all(axis=1)]
         new = pd.DataFrame([[*row, verdict]] if verdict else [], columns=reviews.COLUMNS)
-        dataset.write_frame(pd.concat([kept, new]), self.file)
+        write_frame(pd.concat([kept, new]), self.file)
 
     def picture(self, cut: tuple[str, str]) -> str:
         photo_id, method = cut

@@ -1,4 +1,13 @@
-"""How files are read and written: nothing outside this room opens what may come from a stranger.
+"""How files are read and written: what may come from a stranger is opened in this room only.
 
-In: paths. Out: tables, documents and arrays that were checked; files that are whole or not there at all.
+In: paths. Out: tables, documents and weights that were checked; files that are whole or not there at all.
+
+paths     what lies inside a folder, and every file of one
+frames    tables (CSV): those people make, and our own
+documents JSON and YAML
+tensors   weights: safetensors and torch files
+writing   whole files, kept through a power cut where that was promised
+journal   rows kept one by one while a long run goes on
+locks     one writer at a time in a folder
+(photos, the one kind of file that is a picture, are decoded by photos/decode.py)
 """

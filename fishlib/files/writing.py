@@ -2,22 +2,24 @@
 
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fishlib.errors import UserError
 
 
 @contextmanager
-def atomic(path: Path):
+def atomic(path: Path, keep: bool = False):
     """Yield a temporary path beside `path`; it replaces `path` when the block ends well, else it is removed.
 
-    Raises UserError when the folder cannot be written.
+    keep: the bytes and the rename are on the disk before this returns (fsync), for what nobody can compute again,
+    as answers of people and journals; what a cache holds does without, for it is made anew. Raises UserError when the
+    folder cannot be written.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix[:16])
         os.close(handle)
     except OSError as error:
         raise UserError(f"{path.parent} cannot be written ({error.strerror}); choose another --out folder.") from error
@@ -25,12 +27,39 @@ def atomic(path: Path):
     try:
         yield temporary
         temporary.chmod(0o644)  # mkstemp makes files only their owner can read; a shared run folder wants more
+        if keep:
+            _sync_file(temporary)
         temporary.replace(path)
+        if keep:
+            _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, newlines as they are."""
-    with atomic(path) as temporary:
+def write_text(path: Path, text: str, keep: bool = False) -> None:
+    """Write UTF-8 text atomically, newlines as they are. keep: see `atomic`."""
+    with atomic(path, keep) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_bytes(path: Path, data: bytes, keep: bool = False) -> None:
+    """Write bytes atomically. keep: see `atomic`."""
+    with atomic(path, keep) as temporary:
+        temporary.write_bytes(data)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the folder's entries on the disk, where the system can (Windows cannot open a folder)."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):  # some network file systems refuse it
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

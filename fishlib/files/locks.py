@@ -1,0 +1,105 @@
+"""One writer at a time in a folder; readers need no lock.
+
+The lock is the operating system's (filelock: flock, msvcrt), so that it ends with its process, however that ends. Who
+holds it stands in a file beside it, for the sentence that the next one reads.
+"""
+
+import json
+import os
+import socket
+import time
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import datetime
+from pathlib import Path
+
+import filelock
+
+from fishlib.errors import UserError
+from fishlib.files import writing
+
+HELD = "FISHLIB_HELD"  # environment: folders whose lock a parent process holds (the kernels of `reproduce` write too)
+LOCK = ".lock"
+HOLDER = ".lock-holder.json"
+
+
+class InUse(UserError):
+    """Another process writes into this folder."""
+
+
+@contextmanager
+def held(folder: Path, what: str, wait: float = 0.0):
+    """Hold the folder for writing while the block runs; a process that holds it already, or whose parent does, goes on.
+
+    what: the command or widget, for others to read. wait: seconds to wait for another holder; InUse, which names it,
+    after that. UserError where the folder cannot be written.
+    """
+    folder = Path(folder).resolve()
+    if str(folder) in _held_by_us():
+        yield
+        return
+    lock = _acquire(folder, wait)
+    try:
+        _say_who(folder, what)
+        with _inherited(folder):
+            yield
+    finally:
+        with suppress(OSError):
+            (folder / HOLDER).unlink(missing_ok=True)
+        if isinstance(lock, filelock.BaseFileLock):
+            lock.release()
+
+
+def holder(folder: Path) -> str:
+    """Who writes into the folder, as part of a sentence; the least that is sure where nothing is readable."""
+    try:
+        said = json.loads((Path(folder) / HOLDER).read_text(encoding="utf-8")[:4096])
+        return f"{said['what']} (process {int(said['pid'])} on {said['host']}, since {said['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _acquire(folder: Path, wait: float):
+    file = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if file.is_symlink() or (folder / HOLDER).is_symlink():
+            raise UserError(f"{file} is a link, where a lock is kept; remove it.")
+        lock = filelock.FileLock(file, thread_local=False)
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                return lock
+            except filelock.Timeout:
+                if time.monotonic() >= deadline:
+                    raise InUse(f"{folder} is being written by {holder(folder)}; wait for it or stop it.") from None
+                time.sleep(0.05)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror or error}); choose another folder.") from error
+    except NotImplementedError:  # a file system without locks: nobody can be kept out there
+        return nullcontext()
+
+
+def _say_who(folder: Path, what: str) -> None:
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    said = {"what": what, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
+    with suppress(UserError, OSError):  # only a courtesy: a full disk must not stop the work here
+        writing.write_text(folder / HOLDER, json.dumps(said))
+
+
+def _held_by_us() -> list[str]:
+    return [name for name in os.environ.get(HELD, "").split("\n") if name]
+
+
+@contextmanager
+def _inherited(folder: Path):
+    """Kernels started in the block know that the folder is held for them."""
+    before = os.environ.get(HELD)
+    os.environ[HELD] = "\n".join([*_held_by_us(), str(folder)])
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(HELD, None)
+        else:
+            os.environ[HELD] = before

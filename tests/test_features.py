@@ -14,7 +14,7 @@ from fishlib.photos.composite import BACKGROUNDS, BASIC, CROP, MASK, ORIGINAL, v
 from fishlib.photos.draws import draw_shots
 from fishlib.photos.manifest import scan_photos, write_manifest
 from fishlib.removal import segments
-from fishlib.show import tables, views
+from fishlib.show import captions, tables, views
 
 
 @pytest.fixture
@@ -244,4 +244,4 @@ def test_the_whole_network_learns_draw_by_draw_and_a_killed_run_keeps_its_draws(
     assert (frame.n_test == len(photos) - 2).all() and len(differences) == 1
     shutil.rmtree(study.cache / "heads")
     assert sweep.run(study, photos, found)[0].equals(frame)
-    assert "whole network, 2 epochs" in sweep.facts(study)["classifier"]
+    assert "whole network, 2 epochs" in captions.trained(study)["classifier"]

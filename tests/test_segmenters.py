@@ -220,7 +220,7 @@ def test_grey_masks_are_cut_at_128(tmp_path):
 def test_methods_are_described_without_the_packages_of_their_networks():
     """A finished run asks for nothing but the keys, and these packages take many seconds to import."""
     code = (
-        "import sys; from fishlib import segmenters, segments, inference, sweep\n"
+        "import sys; from fishlib.removal import segmenters, segments; from fishlib.naming import inference, sweep\n"
         "assert all(segmenters.build(m, {}, 'auto').key for m in ('gdino-sam', 'sam-clip', 'detic', 'grabcut'))\n"
         "print([m for m in ('torch', 'timm', 'transformers', 'groundingdino', 'onnxruntime') if m in sys.modules])"
     )

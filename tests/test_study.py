@@ -4,8 +4,9 @@ import pytest
 
 from fishlib import study as studies
 from fishlib.errors import UserError
-from fishlib.naming import classifier
-from fishlib.opening import open_study
+from fishlib.naming import checkpoints, classifier
+from fishlib.opening import open_study, reopen
+from fishlib.photos.manifest import curated, decisions_file
 from fishlib.show import captions
 
 
@@ -44,7 +45,7 @@ def test_a_run_inside_the_photos_is_refused(tiny_photos):
 
 def test_later_notebooks_ask_for_the_first(tiny_study):
     with pytest.raises(UserError, match="run notebook 01 first"):
-        studies.manifest(tiny_study)
+        curated(tiny_study)
 
 
 def test_drawn_fish_are_called_drawn(tmp_path):
@@ -64,11 +65,11 @@ def test_a_classifier_of_ones_own_takes_the_zoos_place_in_figure_3(tmp_path):
     for name in ("mine", "imagenet"):
         (tmp_path / f"{name}.safetensors").write_bytes(b"")
     out, mine = str(tmp_path / "run"), str(tmp_path / "mine.safetensors")
-    assert list(open_study(out=out).pretrainings) == ["none", "imagenet", "specimen"]
-    assert open_study(out=out, classifier=mine).pretrainings["mine"] == mine
-    assert list(open_study(out=out, classifier=mine).pretrainings) == ["none", "imagenet", "mine"]
+    assert list(checkpoints.pretrainings(open_study(out=out))) == ["none", "imagenet", "specimen"]
+    assert checkpoints.pretrainings(open_study(out=out, classifier=mine))["mine"] == mine
+    assert list(checkpoints.pretrainings(open_study(out=out, classifier=mine))) == ["none", "imagenet", "mine"]
     other = open_study(out=out, classifier=str(tmp_path / "imagenet.safetensors"))
-    assert list(other.pretrainings) == ["none", "imagenet", "imagenet.safetensors"]
+    assert list(checkpoints.pretrainings(other)) == ["none", "imagenet", "imagenet.safetensors"]
 
 
 def test_stages_add_up_within_a_run(tiny_study):
@@ -80,21 +81,21 @@ def test_stages_add_up_within_a_run(tiny_study):
 
 
 def test_the_runs_own_decisions_come_before_those_beside_the_photos(tiny_study):
-    assert studies.decisions_file(tiny_study) == tiny_study.photos / "curation.csv"
+    assert decisions_file(tiny_study) == tiny_study.photos / "curation.csv"
     (tiny_study.out / "curation.csv").write_text("photo_id,one_whole_fish\n")
-    assert studies.decisions_file(tiny_study) == tiny_study.out / "curation.csv"
+    assert decisions_file(tiny_study) == tiny_study.out / "curation.csv"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"parameters": 3}', '{"profile": {}}'])
 def test_a_damaged_run_is_one_sentence(tmp_path, text):
     (tmp_path / "run.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"run\.json is damaged"):
-        studies.reopen(tmp_path)
+        reopen(tmp_path)
 
 
 def test_what_another_version_kept_in_a_run_is_left_out(tmp_path):
     (tmp_path / "run.json").write_text('{"parameters": {"method": "grabcut", "speed": 3}}', encoding="utf-8")
-    assert studies.reopen(tmp_path).method == "grabcut"
+    assert reopen(tmp_path).method == "grabcut"
 
 
 def test_figure_3_names_the_network_of_ones_own_checkpoint(tmp_path):

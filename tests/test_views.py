@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import NASTY, ODD
 
-from fishlib import study
+from fishlib import opening
 from fishlib.errors import UserError
 from fishlib.opening import open_study, reopen
 from fishlib.photos import decode, masks
@@ -103,7 +103,7 @@ def test_without_a_folder_the_newest_run_is_opened(made, monkeypatch, tmp_path):
         if name != "unfinished":
             shutil.copy(made.out / "run.json", tmp_path / "runs" / name)
             os.utime(tmp_path / "runs" / name / "run.json", (changed, changed))
-    monkeypatch.setattr(study, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(opening, "REPOSITORY", tmp_path)
     opened = open_study(out=None)
     assert opened.out == tmp_path / "runs" / "newer" and opened.photos == made.photos
     assert open_study(out=None, method="truth", masks=str(made.photos)).method == "truth"

@@ -23,11 +23,13 @@ from pygments.formatters import HtmlFormatter
 from fishlib import profiles
 from fishlib.errors import UserError
 from fishlib.files import writing
+from fishlib.naming import checkpoints
 from fishlib.photos import composite, species
+from fishlib.photos.manifest import COLUMNS as MANIFEST
 from fishlib.photos.manifest import read_manifest
 from fishlib.removal import reviews, segmenters, segments
 from fishlib.scores import evaluation
-from fishlib.show import cases, tables
+from fishlib.show import captions, cases, tables
 from fishlib.show.report import species_pages
 from fishlib.study import Study
 
@@ -54,7 +56,7 @@ def build(run: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)  # else the pages of species that are gone would stay
     read = functools.partial(_read, problems, out)
     frames = {name: read(_frame, out / name, pd.DataFrame(columns=c)) for name, c in COLUMNS.items()}
-    manifest = read(read_manifest, out / "manifest.csv", pd.DataFrame(columns=COLUMNS))
+    manifest = read(read_manifest, out / "manifest.csv", pd.DataFrame(columns=MANIFEST))
     verdicts = read(reviews.read, out / reviews.FILE, pd.DataFrame(columns=reviews.COLUMNS))
     scores = reviews.apply(frames["scores.csv"], verdicts)
     for path in sorted((out / "segments").glob("*/index.csv")):
@@ -66,6 +68,7 @@ def build(run: Path) -> Path:
     found["notes"] = [read(_json, path) for path in sorted((out / "notes").glob("*.json"))]
     found = {name: [part for part in parts if part] for name, parts in found.items()}
     site = {"study": study, "facts": facts, "frames": frames, "manifest": manifest, "kinds": kinds} | found
+    site |= {"captions": captions, "checkpoints": checkpoints}
     templates = _templates(site | {"problems": problems})
     turns = zip(kinds, [None, *kinds], [*kinds[1:], None], strict=False)
     pages = [("notebook.html", {"page": page}) for page in found["notebooks"]]

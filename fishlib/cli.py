@@ -87,6 +87,46 @@ def pretrain(
     typer.echo(f"{out}: {len(model.classes)} species; use it with `fishlib reproduce --classifier {out}`")
 
 
+@app.command()
+def photos(
+    out: Annotated[Path, typer.Option(help="Folder for the photos; a run that was stopped goes on there.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Species; the paper's 17 without.")] = None,
+    species: Annotated[Path | None, typer.Option(help="Text file with a species a line.")] = None,
+    listed: Annotated[Path | None, typer.Option("--from", help="CSV of species and url instead of services.")] = None,
+    licence: Annotated[list[str] | None, typer.Option(help="Allowed (again for more); CC0, CC BY, CC BY-NC.")] = None,
+    each: Annotated[int | None, typer.Option(help="Most photos a species; 100, with --from all.")] = None,
+    per_observer: Annotated[int | None, typer.Option(help="Most a species and observer; 5, with --from all.")] = None,
+    place: Annotated[str, typer.Option(help="Country, or a place of iNaturalist by name or number.")] = "",
+    years: Annotated[str, typer.Option(help="Observed in 2020 or 2015-2024.")] = "",
+    observed_after: Annotated[str, typer.Option(help="Observed after that day, as 2021-05-31.")] = "",
+    size: Annotated[int, typer.Option(help="Longest side in pixels; larger photos are shrunk.")] = 1024,
+    source: Annotated[list[str] | None, typer.Option(help="inaturalist or gbif; both without.")] = None,
+) -> None:
+    """Gather licensed public photos of the species, with authors and licences; one a second, as the services ask."""
+    from fishlib.photos.gather import collect, options
+    from fishlib.photos.gather.names import read_names
+
+    everything = listed is not None
+    wanted = options.checked(licence, each, per_observer, place, years, observed_after, size, everything)
+    if listed is not None:
+        if names or species or source or place:
+            raise UserError("--from gathers the photos of its list; leave names, --species, --source and --place out.")
+        result = collect.collect_listed(out, listed, wanted)
+    else:
+        asked = [*(names or []), *(read_names(species) if species else [])]
+        result = collect.collect(out, asked, wanted, source)
+    for note in result.notes:
+        typer.echo(f"{note}.")
+    counts = ", ".join(f"{n} {name}" for name, n in result.counts.items())
+    typer.echo(f"{counts}; see {out / 'dataset.md'}")
+    for sentence in result.unfinished:
+        typer.echo(f"fishlib: {sentence}", err=True)
+    if result.empty:
+        typer.echo(f"fishlib: no photo of {len(result.empty)} species: {', '.join(result.empty)}.", err=True)
+    if result.unfinished or result.empty:
+        raise typer.Exit(1)
+
+
 weights_app = typer.Typer(help="Public checkpoints: list, fetch, verify.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 

@@ -111,10 +111,9 @@ def test_photos_of_species_with_their_authors_groups_and_card(gather, server):
     assert (first["licence"], first["licence_url"]) == ("CC BY", "https://creativecommons.org/licenses/by/4.0/")
     assert first["country"] == "Japan" and first["date"] == "2020-05-01"
     manifest = scan(gather.out)
-    ok = manifest[manifest["status"] == "ok"]
-    assert dict(zip(ok["photo_id"], ok["sha256"], strict=True)) == dict(
-        zip(attribution["photo_id"], attribution["sha256"], strict=True)
-    )
+    assert set(manifest["status"]) == {"ok"}  # the tables beside the photos are no rows
+    assert list(manifest["photo_id"]) == list(attribution["photo_id"])
+    assert list(manifest["sha256"]) == list(attribution["sha256"])
     groups = table(gather, "groups.csv")
     assert list(groups["photo_id"]) == list(attribution["photo_id"]) and groups["group"].nunique() == 3
     _, front, text = (gather.out / "dataset.md").read_text().split("---\n", 2)

@@ -15,7 +15,8 @@ from fishlib.photos.decode import HEIC, SUFFIXES, decode_bytes
 from fishlib.study import Study, stage
 
 COLUMNS = ["photo_id", "species", "path", "sha256", "width", "height", "status", "reason"]
-IGNORED = {"thumbs.db", "desktop.ini", "curation.csv"}
+GATHERED = {"attribution.csv", "groups.csv", "conflicts.csv", "refused.csv", "dataset.md"}  # fishlib photos writes them
+IGNORED = {"thumbs.db", "desktop.ini", "curation.csv"} | GATHERED
 
 
 def scan(photos: Path, progress: bool = False) -> pd.DataFrame:

@@ -1,9 +1,16 @@
+import base64
+import io
+import os
+import subprocess
+import sys
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from fishlib.show import figures, tables
+from fishlib.show import canvas, figures, pictures, tables
 
 NASTY = r'<b>"x"|&_%$\frac'
 FACTS = {"drawn": True, "method": "grabcut"}
@@ -63,15 +70,15 @@ FISH[10:20, 5:30] = True
 
 
 def test_sheet_shows_every_photo_under_its_label():
-    fig = figures.species_sheet([PHOTO] * 3, ["a.jpg", NASTY, "c.jpg (excluded)"], "キハダ", FACTS)
+    fig = pictures.species_sheet([PHOTO] * 3, ["a.jpg", NASTY, "c.jpg (excluded)"], "キハダ", FACTS)
     assert [ax.get_title() for ax in fig.axes if ax.images] == ["a.jpg", NASTY, "c.jpg (excluded)"]
-    assert "no photos left" in texts(figures.species_sheet([], [], "no photos left"))
+    assert "no photos left" in texts(pictures.species_sheet([], [], "no photos left"))
 
 
 def test_failure_grid_draws_the_outlines_there_are():
     kinds = {"part only": FISH, "missed": None, "not scored": FISH & ~FISH}
     items = [{"photo": PHOTO, "mask": m, "label": NASTY, "kind": k, "iou": 0.25} for k, m in kinds.items()]
-    fig = figures.failure_grid(items, FACTS)
+    fig = pictures.failure_grid(items, FACTS)
     assert [len(ax.collections) for ax in fig.axes[:3]] == [1, 0, 0]
     assert fig.axes[0].get_title() == f"{NASTY}\npart only, IoU 0.25"
 
@@ -80,7 +87,7 @@ def test_pipeline_shows_every_step():
     parts = {"photo": PHOTO, "box": np.array([5, 10, 30, 20], np.float32), "mask": FISH}
     parts["variants"] = dict.fromkeys(("Crop", "Mask", "Crop & Mask"), np.zeros((224, 224, 3), np.uint8))
     parts["top5"] = [["Thunnus_albacares", 0.75], [NASTY, 0.25]]
-    fig = figures.pipeline(**parts, candidates=[FISH, ~FISH], facts=FACTS)
+    fig = pictures.pipeline(**parts, candidates=[FISH, ~FISH], facts=FACTS)
     said = {*texts(fig)}
     assert {
         "photo and box",
@@ -93,14 +100,68 @@ def test_pipeline_shows_every_step():
     [bars] = [ax.patches for ax in fig.axes if ax.patches]
     assert [b.get_width() for b in bars] == [75, 25]
     nothing = parts | {"box": None, "mask": None}
-    assert "candidate masks" not in texts(figures.pipeline(**nothing, candidates=[]))
+    assert "candidate masks" not in texts(pictures.pipeline(**nothing, candidates=[]))
 
 
 def test_saved_bytes_are_the_same_twice(tmp_path):
     manifest = pd.DataFrame({"species": ["キハダ", NASTY], "status": "ok"})
     for folder in ("one", "two"):
-        paths = figures.save(figures.counts(manifest, FACTS), tmp_path / folder / "counts")
+        paths = canvas.save(figures.counts(manifest, FACTS), tmp_path / folder / "counts")
         assert [p.name for p in paths] == ["counts.svg", "counts.png"]
     for name in ("counts.svg", "counts.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert len([*(tmp_path / "one").iterdir()]) == 2
+
+
+DRAW = """
+import sys
+import pandas as pd
+from fishlib.show import canvas, figures
+fig = figures.counts(pd.DataFrame({"species": ["キハダ", "50 % of a_b"], "status": "ok"}))
+canvas.save(fig, sys.argv[1])
+data, _ = fig._repr_mimebundle_()
+open(sys.argv[1] + ".shown", "w").write(data["image/png"])
+"""
+WILFUL = """
+text.usetex: True
+backend: TkAgg
+font.family: serif
+font.size: 31
+figure.dpi: 37
+savefig.dpi: 23
+savefig.bbox: tight
+savefig.facecolor: red
+axes.facecolor: green
+svg.fonttype: none
+path.simplify_threshold: 1
+"""
+
+
+def test_a_users_matplotlibrc_changes_no_figure(tmp_path):
+    for name, settings in {"plain": "", "wilful": WILFUL}.items():
+        rc = tmp_path / f"{name}.rc"
+        rc.write_text(settings)
+        command = [sys.executable, "-c", DRAW, tmp_path / name]
+        subprocess.run(command, env=os.environ | {"MATPLOTLIBRC": str(rc)}, check=True)
+    for kind in ("svg", "png", "shown"):
+        assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"wilful.{kind}").read_bytes(), kind
+
+
+def test_a_notebook_shows_a_figure_once_with_its_title_as_text():
+    data, metadata = figures.recall_change(table2(), FACTS)._repr_mimebundle_()
+    assert metadata["image/png"]["alt"].startswith("Recall per species: original → Crop & Mask. DRAWN fish")
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.format == "PNG" and picture.text == {}  # nothing in it says who or what made it
+
+
+def test_files_without_a_species_are_counted_beside_the_bars():
+    manifest = pd.DataFrame({"species": ["キハダ", "", ""], "status": ["ok", "unreadable", "excluded"]})
+    fig = figures.counts(manifest)
+    assert len(fig.axes[0].get_yticks()) == 1
+    assert "photos (2 more in no species' folder)" in texts(fig)
+
+
+def test_the_phantoms_species_are_shown_twice_each():
+    fig = pictures.phantom_species()
+    titles = [ax.get_title() for ax in fig.axes if ax.images]
+    assert len(titles) == 34 and titles[0] == titles[1] and "キハダ\nThunnus albacares" in titles

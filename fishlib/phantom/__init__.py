@@ -10,10 +10,10 @@ from fishlib.files import writing
 from fishlib.phantom import traits
 from fishlib.phantom.backgrounds import kinds
 from fishlib.phantom.scene import Phantom, draw
-from fishlib.photos import masks, species
+from fishlib.photos import masks
 from fishlib.study import Study, stage
 
-__all__ = ["COUNTS", "Phantom", "contact_sheet", "counts", "draw", "draw_photos", "kinds", "write_dataset"]
+__all__ = ["COUNTS", "Phantom", "counts", "draw", "draw_photos", "kinds", "write_dataset"]
 
 COUNTS = (19, 41, 18, 22, 78, 93, 38, 11, 43, 47, 77, 9, 28, 35, 29, 6, 7)  # table 1 of the paper, its order
 DRAWN = """Everything here is drawn by a program (fishlib.phantom), no photograph; it is no evidence about real fish.
@@ -65,19 +65,3 @@ def draw_photos(study: Study) -> None:
     with stage(study, "draw") as record:
         write_dataset(study.photos.parent, wanted.photos, wanted.min_per_species, study.profile.seed)
         record["photos"] = wanted.photos
-
-
-def contact_sheet(path: Path, seed: int = 0) -> None:
-    """Writes a PNG with each of the 17 species as an angler's photo and as a specimen, with its names."""
-    import matplotlib_fontja  # noqa: F401  Japanese glyphs
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 12), dpi=80, layout="constrained")
-    figure.suptitle("The phantom: drawn fish, not photographs", fontsize=16)
-    axes = figure.subplots(6, 6, subplot_kw={"frame_on": False, "xticks": [], "yticks": []}).ravel()
-    for k, name in enumerate(list(traits.load())[: len(COUNTS)]):
-        for ax, style in zip(axes[2 * k : 2 * k + 2], ("angler", "specimen"), strict=True):
-            ax.imshow(draw(name, seed, k, style, side=320).photo)
-            ax.set_title(f"{species.label(name)}\n{species.label(name, 'scientific')}", fontsize=8)
-    with writing.atomic(Path(path)) as part:
-        figure.savefig(part, format="png", metadata={"Software": None})

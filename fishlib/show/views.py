@@ -145,7 +145,7 @@ def thumbnails(study: Study, manifest: pd.DataFrame, species: str, most: int = 1
 
 
 def examples(study: Study, scores: pd.DataFrame, method: str, most: int = 6) -> dict[str, list[dict]]:
-    """Failure kind -> items for figures.failure_grid, the worst IoU first."""
+    """Failure kind -> items for pictures.failure_grid, the worst IoU first."""
     judged = scores[(scores.method == method) & scores.iou.notna()]
     read, found = segments.reader(study, method), {}
     for kind, rows in judged[judged.kind != "good"].groupby("kind"):
@@ -181,7 +181,7 @@ def remarks(notes: list[str]) -> str:
 
 
 def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, predictions: pd.DataFrame) -> dict:
-    """Arguments of figures.pipeline for one photo: the first whose mask is ok and whose answer is right."""
+    """Arguments of pictures.pipeline for one photo: the first whose mask is ok and whose answer is right."""
     right = predictions[(predictions.variant == CROP_MASK.name) & (predictions.correct == 1)].photo_id
     usable = found[(found.status == segmenters.OK) & found.photo_id.isin(predictions.photo_id)]
     row = next((r for r in usable.itertuples() if r.photo_id in set(right)), next(usable.itertuples(), None))

@@ -13,7 +13,7 @@ from fishlib.show import captions, cases, pictures, views
 from fishlib.study import Study
 
 DETAIL = 480  # px, long side of the photo
-OUTLINE, TRUTH, BOX = (213, 94, 0), (86, 180, 233), (230, 159, 0)  # RGB, figures.py's RED, SKY and ORANGE
+OUTLINE, TRUTH, BOX = (213, 94, 0), (86, 180, 233), (230, 159, 0)  # RGB, canvas.py's RED, SKY and ORANGE
 
 
 def photo_detail(study: Study, photo_id: str, method: str | None = None, lang: str = "ja", most: int = 12) -> str:
@@ -89,7 +89,7 @@ def _candidates(picture: np.ndarray, why: dict, most: int) -> list[dict]:
     x0, y0, x1, y1 = (0, 0, *size[::-1]) if box is None else composite.crop_window(box, *size, 0.1)
     found = []
     for mask, (candidate, alike) in zip(cuts, shown, strict=True):
-        facts = {pictures.NAMES.get(k, k): candidate[k] for k in every[0] if k not in ("rle", "box")}
+        facts = {pictures.SCORES.get(k, k): candidate[k] for k in every[0] if k not in ("rle", "box")}
         faded = np.where(mask[..., None], picture, 205 + picture // 6)[y0:y1, x0:x1]
         small = decode.working(np.ascontiguousarray(faded), views.THUMBNAIL)
         found.append({"src": views.source(small), "chosen": "chosen" in why and not found, "facts": facts, "n": alike})

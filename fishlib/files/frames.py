@@ -71,9 +71,7 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = (),
     rows = _rows(path)
     if not rows:
         return pd.DataFrame(columns=wanted, dtype=str)
-    header = [name.strip().casefold() for name in rows[0][1]]
-    while header and not header[-1]:
-        header.pop()
+    header = _names(rows[0][1])
     places = {name: _place(path, header, name, name in optional) for name in wanted}
     unknown = [name for name in header if name not in [w.casefold() for w in wanted]]
     if unknown and not others:
@@ -88,6 +86,21 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = (),
         cells.append([_plain(filled[place]) if place is not None else "" for place in places.values()])
         numbers.append(number)
     return pd.DataFrame(cells, columns=wanted, index=numbers, dtype=str)
+
+
+def read_header(path: Path) -> list[str]:
+    """The names of the columns of a table that a person may have made, in small letters; [] for an empty file."""
+    path = Path(path)
+    _hold_size(path)
+    rows = _rows(path)
+    return _names(rows[0][1]) if rows else []
+
+
+def _names(header: list[str]) -> list[str]:
+    names = [name.strip().casefold() for name in header]
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

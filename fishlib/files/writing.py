@@ -14,7 +14,7 @@ def atomic(path: Path, keep: bool = False):
 
     keep: the bytes and the rename are on the disk before this returns (fsync), for what nobody can compute again,
     as answers of people and journals; what a cache holds does without, for it is made anew. Raises UserError when the
-    folder cannot be written.
+    folder cannot be written, and for an OSError of the block: a full disk, say.
     """
     path = Path(path)
     try:
@@ -32,8 +32,17 @@ def atomic(path: Path, keep: bool = False):
         temporary.replace(path)
         if keep:
             _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(failed(path, error)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def failed(path: Path, error: Exception) -> str:
+    """The sentence for a file that could not be written."""
+    why = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+    return f"{path} cannot be written ({why}); make room there or choose another folder, then run again: it goes on."
 
 
 def write_text(path: Path, text: str, keep: bool = False) -> None:

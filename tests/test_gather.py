@@ -44,6 +44,7 @@ from fishlib.errors import UserError
 from fishlib.files import paths
 from fishlib.files.frames import read_frame
 from fishlib.photos.gather import collect, common, inaturalist, licences, looks, names, options, tables
+from fishlib.photos.gather import picture as picture_of
 from fishlib.photos.manifest import scan
 
 TUNA, AUXIS = "Thunnus_obesus", "Auxis_rochei"
@@ -764,6 +765,18 @@ def test_looks_finds_what_differs_in_few_bits(hashes, asked):
         str(n) for n, h in enumerate([*hashes, asked ^ 0b1011, asked ^ 0b11111]) if (h ^ asked).bit_count() <= 4
     ]
     assert kept.near(asked) == expected and str(len(hashes)) in expected
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=20))
+def test_bits_are_counted_with_any_numpy(numbers):
+    table = looks.BITS[np.array(numbers, np.uint64).view(np.uint16)].reshape(-1, 4).sum(axis=1)
+    assert list(table) == list(looks._bits(np.array(numbers, np.uint64))) == [n.bit_count() for n in numbers]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2000), (700, 3), (300, 200), (5000, 11)])
+def test_pictures_of_any_shape_have_a_look(size):
+    width, height = size
+    assert 0 <= picture_of.look(np.full((height, width, 3), 90, np.uint8)) < 2**64
 
 
 def test_looks_grows(tmp_path):

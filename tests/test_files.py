@@ -268,3 +268,23 @@ def test_a_damaged_note_of_the_holder_stops_nobody(tmp_path):
     assert locks.holder(tmp_path) == "another process"
     with locks.held(tmp_path, "me"):
         pass
+
+
+def test_one_file_is_held_for_a_moment(tmp_path):
+    path = tmp_path / "answers.csv"
+    with locks.briefly(path), pytest.raises(locks.InUse, match=r"answers\.csv"), locks.briefly(path, wait=0.05):
+        pass
+    with locks.briefly(path):
+        pass
+    (tmp_path / ".other.csv.lock").symlink_to(path)
+    with pytest.raises(UserError, match="link"), locks.briefly(tmp_path / "other.csv"):
+        pass
+
+
+def test_a_table_is_rewritten_as_it_is_now_or_not_at_all(tmp_path):
+    path = tmp_path / "t.csv"
+    frames.rewrite(path, lambda: pd.DataFrame({"a": ["1"]}))
+    frames.rewrite(path, lambda: pd.concat([frames.read_frame(path), pd.DataFrame({"a": ["2"]})]))
+    with pytest.raises(UserError):
+        frames.rewrite(path, lambda: frames.read_table(path, ["b"]))
+    assert frames.read_frame(path)["a"].tolist() == ["1", "2"]

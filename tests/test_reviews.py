@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,3 +84,52 @@ def test_agreement_of_two_reviewers(tmp_path):
     assert (alike["n"], alike["same"]) == (2, 1.0) and np.isnan(alike["kappa"])
     nobody = reviews.agreement(frame, "Ann", "Dee")
     assert nobody["n"] == 0 and np.isnan(nobody["same"]) and np.isnan(nobody["kappa"])
+
+
+def test_one_verdict_replaces_the_reviewers_own_and_can_be_taken_back(tmp_path):
+    csv = tmp_path / reviews.FILE
+    reviews.put(csv, ("a/1.jpg", "detic"), "Ann", "good")
+    reviews.put(csv, ("a/1.jpg", "detic"), "Bo", "unsure")
+    reviews.put(csv, ("a/1.jpg", "detic"), " Ann ", "bad")
+    reviews.put(csv, ("a/2.jpg", "detic"), 'Bo, "or\r\n', "good")
+    assert reviews.read(csv)[["photo_id", "reviewer", "verdict"]].to_numpy().tolist() == [
+        ["a/1.jpg", "Bo", "unsure"], ["a/1.jpg", "Ann", "bad"], ["a/2.jpg", 'Bo, "or', "good"],
+    ]  # fmt: skip
+    reviews.put(csv, ("a/1.jpg", "detic"), "Bo", None)
+    reviews.put(csv, ("a/2.jpg", "detic"), 'Bo, "or\r\n', None)
+    assert reviews.read(csv)["reviewer"].tolist() == ["Ann"]
+
+
+def test_a_verdict_never_replaces_a_file_that_cannot_be_read(tmp_path):
+    csv = tmp_path / reviews.FILE
+    csv.write_text("my,own\n1,2\n")
+    with pytest.raises(UserError, match=r"reviews\.csv"):
+        reviews.put(csv, ("a/1.jpg", "detic"), "Ann", "good")
+    assert csv.read_text() == "my,own\n1,2\n"
+
+
+ANSWER = """
+import sys
+from pathlib import Path
+from fishlib.removal import reviews
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(100):
+    reviews.put(Path(sys.argv[1]), (f"a/{i}.jpg", "detic"), sys.argv[2], "good")
+"""
+
+
+def test_two_reviewers_in_two_processes_lose_no_answer(tmp_path):
+    csv = tmp_path / reviews.FILE
+    start = [sys.executable, "-c", ANSWER, csv]
+    both = [subprocess.Popen([*start, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for name in "AB"]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in both:
+        process.communicate()
+        assert process.returncode == 0
+    assert reviews.read(csv).groupby("reviewer").size().to_dict() == {"A": 100, "B": 100}
+    assert {path.name for path in tmp_path.iterdir()} <= {reviews.FILE, f".{reviews.FILE}.lock"}

@@ -3,13 +3,13 @@
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from fishlib.errors import UserError
-from fishlib.files import writing
+from fishlib.files import locks, writing
 
 MAX_BYTES = 256 << 20  # a table of 20,000 photos and 20 variants has some 100 MB
 # Excel and LibreOffice take a cell that starts so for a formula; it is written with ' before it and read without
@@ -34,6 +34,16 @@ def write_frame(frame: pd.DataFrame, path: Path, keep: bool = False) -> None:
             quoting = csv.QUOTE_NONNUMERIC  # a bare \r would end the row for most readers
     text = safe.to_csv(index=False, lineterminator="\n", float_format="%.9g", quoting=quoting)
     writing.write_text(path, text, keep)
+
+
+def rewrite(path: Path, change: Callable[[], pd.DataFrame]) -> None:
+    """Write what `change()` makes of the table as it is now, for tables that several people answer into at once.
+
+    No other process rewrites it meanwhile, and the answer is on the disk when this returns. UserError, and nothing is
+    written, as `change`, locks.briefly and write_frame raise it.
+    """
+    with locks.briefly(path):
+        write_frame(change(), path, keep=True)
 
 
 def read_frame(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +38,11 @@ def held(folder: Path, what: str, wait: float = 0.0):
     if str(folder) in _held_by_us():
         yield
         return
-    lock = _acquire(folder, wait)
+    if (folder / HOLDER).is_symlink():
+        raise UserError(f"{folder / HOLDER} is a link, where a lock is kept; remove it.")
+    lock = _acquire(
+        folder / LOCK, lambda: f"{folder} is being written by {holder(folder)}; wait for it or stop it.", wait
+    )
     try:
         _say_who(folder, what)
         with _inherited(folder):
@@ -45,8 +50,21 @@ def held(folder: Path, what: str, wait: float = 0.0):
     finally:
         with suppress(OSError):
             (folder / HOLDER).unlink(missing_ok=True)
-        if isinstance(lock, filelock.BaseFileLock):
-            lock.release()
+        _release(lock)
+
+
+@contextmanager
+def briefly(path: Path, wait: float = 10.0):
+    """Hold one file, which need not be there, while the block reads it and writes it anew: a moment's work.
+
+    Others who do so wait; InUse where somebody holds it for longer than `wait` seconds. Errors as `held`.
+    """
+    path = Path(path)
+    lock = _acquire(path.with_name(f".{path.name}.lock"), lambda: f"{path} is being written; try again.", wait)
+    try:
+        yield
+    finally:
+        _release(lock)
 
 
 def holder(folder: Path) -> str:
@@ -58,11 +76,12 @@ def holder(folder: Path) -> str:
         return "another process"
 
 
-def _acquire(folder: Path, wait: float):
-    file = folder / LOCK
+def _acquire(file: Path, busy: Callable[[], str], wait: float):
+    """The lock of that file, taken; InUse with what `busy` says after `wait` seconds."""
+    folder = file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if file.is_symlink() or (folder / HOLDER).is_symlink():
+        if file.is_symlink():
             raise UserError(f"{file} is a link, where a lock is kept; remove it.")
         lock = filelock.FileLock(file, thread_local=False)
         deadline = time.monotonic() + wait
@@ -72,12 +91,17 @@ def _acquire(folder: Path, wait: float):
                 return lock
             except filelock.Timeout:
                 if time.monotonic() >= deadline:
-                    raise InUse(f"{folder} is being written by {holder(folder)}; wait for it or stop it.") from None
-                time.sleep(0.05)
+                    raise InUse(busy()) from None
+                time.sleep(0.02)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror or error}); choose another folder.") from error
     except NotImplementedError:  # a file system without locks: nobody can be kept out there
         return nullcontext()
+
+
+def _release(lock) -> None:
+    if isinstance(lock, filelock.BaseFileLock):
+        lock.release()
 
 
 def _say_who(folder: Path, what: str) -> None:

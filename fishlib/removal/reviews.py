@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score
 
+from fishlib.files import frames
 from fishlib.photos import curation
 
 FILE = "reviews.csv"  # in the run folder
@@ -21,6 +22,25 @@ def read(csv: Path) -> pd.DataFrame:
     frame["photo_id"] = frame["photo_id"].map(curation.plain)
     frame = frame.drop_duplicates([*CUT, "reviewer"], keep="last")
     return frame[frame["verdict"] != ""].reset_index(drop=True)
+
+
+def put(csv: Path, cut: tuple[str, str], reviewer: str, verdict: str | None) -> None:
+    """Keep one verdict, or take it back (None): it is on the disk when this returns, and so is what others said.
+
+    cut: photo_id and method. UserError as `read`, and where the file cannot be written.
+    """
+    photo_id, method = cut
+    own = {"photo_id": curation.plain(photo_id), "method": method.strip(), "reviewer": reviewer.strip()}
+
+    def with_verdict() -> pd.DataFrame:
+        kept = read(csv)
+        same = (kept[list(own)] == list(own.values())).all(axis=1)
+        if verdict is None:
+            return kept[~same]
+        new = pd.DataFrame([own | {"verdict": verdict}], columns=COLUMNS)
+        return pd.concat([kept[~same], new])
+
+    frames.rewrite(csv, with_verdict)
 
 
 def well_cut(reviews: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from fishlib.files.frames import write_frame
+from fishlib.files import frames
 from fishlib.photos import curation
 from fishlib.photos.manifest import curated, decisions_file
 from fishlib.removal import segments
@@ -49,11 +49,15 @@ class Curator(Judge):
 
     def write(self, photo_id: str, answer: str | None) -> None:
         """Put one answer into curation.csv, or take it out (None); notes of other rows and of this one stay."""
-        kept = curation.read_decisions(decisions_file(self.study))
-        mine = kept.photo_id.map(curation.plain) == curation.plain(photo_id)
-        note = next(iter(kept.note[mine]), "")
-        new = pd.DataFrame([[photo_id, answer, note]] if answer else [], columns=curation.COLUMNS)
-        write_frame(pd.concat([kept[~mine], new]), self.file)
+
+        def with_answer() -> pd.DataFrame:
+            kept = curation.read_decisions(decisions_file(self.study))
+            mine = kept.photo_id.map(curation.plain) == curation.plain(photo_id)
+            note = next(iter(kept.note[mine]), "")
+            new = pd.DataFrame([[photo_id, answer, note]] if answer else [], columns=curation.COLUMNS)
+            return pd.concat([kept[~mine], new])
+
+        frames.rewrite(self.file, with_answer)
 
     def picture(self, photo_id: str) -> str:
         return whole_photo(self.study, photo_id, self.said[photo_id])

@@ -5,9 +5,7 @@ from types import MappingProxyType
 
 import ipywidgets as w
 import numpy as np
-import pandas as pd
 
-from fishlib.files.frames import write_frame
 from fishlib.photos import composite, curation, masks
 from fishlib.removal import reviews, segmenters, segments
 from fishlib.show import cases, views
@@ -46,17 +44,13 @@ class MaskReviewer(Judge):
             cuts += [(photo_id, method) for photo_id in index[index.status == segmenters.OK].photo_id]
         order = np.random.default_rng(self.seed).permutation(len(cuts))
         known = reviews.read(self.file)
-        known = known[known.reviewer == self.reviewer.value].set_index(reviews.CUT).verdict.to_dict()
+        known = known[known.reviewer == self.reviewer.value.strip()].set_index(reviews.CUT).verdict.to_dict()
         said = {cut: known[curation.plain(cut[0]), cut[1]] for cut in cuts if (curation.plain(cut[0]), cut[1]) in known}
         return Queue([cuts[i] for i in order], said, self.write)
 
     def write(self, cut: tuple[str, str], verdict: str | None) -> None:
         """Put one verdict into reviews.csv, or take it out (None)."""
-        row = [curation.plain(cut[0]), cut[1], self.reviewer.value]
-        kept = reviews.read(self.file)
-        kept = kept[~(kept[reviews.COLUMNS[:3]] == row).all(axis=1)]
-        new = pd.DataFrame([[*row, verdict]] if verdict else [], columns=reviews.COLUMNS)
-        write_frame(pd.concat([kept, new]), self.file)
+        reviews.put(self.file, cut, self.reviewer.value, verdict)
 
     def picture(self, cut: tuple[str, str]) -> str:
         photo_id, method = cut

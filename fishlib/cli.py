@@ -173,6 +173,26 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    form: Annotated[str, typer.Option("--as", help="coco (annotation tools) or folder (images, masks, card).")],
+    method: Annotated[str | None, typer.Option(help="Whose masks; the run's own without.")] = None,
+    outlines: Annotated[str, typer.Option(help="For coco: rle, exact, or polygon.")] = "rle",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; RUN/export without.")] = None,
+) -> None:
+    """Photos, boxes and masks of a run for other programs; corrected masks come back by reproduce --masks."""
+    from fishlib import opening
+    from fishlib.show import export as exporting
+
+    study = opening.reopen(run.expanduser().resolve())
+    target = out.expanduser().resolve() if out else study.out / "export"
+    counts = exporting.export(study, form, target, method, outlines)
+    typer.echo(", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items()) + f"; see {target}")
+    if counts.get("unreadable"):
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine offers: versions, devices, what is missing."""
     from fishlib import doctor as checks

@@ -178,7 +178,7 @@ def test_a_report_that_cannot_be_written_is_one_sentence(copy):
 def test_building_it_again_needs_no_torch_and_leaves_no_old_page(copy):
     (copy / "report").mkdir()
     (copy / "report" / "species-gone.html").write_text("old")
-    code = "import sys; from fishlib import report; report.build(sys.argv[1]); print('torch' in sys.modules)"
+    code = "import sys; from fishlib.show import report; report.build(sys.argv[1]); print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code, copy], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "False"
     assert not (copy / "report" / "species-gone.html").exists() and (copy / "report" / "index.html").is_file()

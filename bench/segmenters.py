@@ -65,7 +65,7 @@ def detectors() -> dict:
         words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "fish", "bird"]
         (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
         BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
-        BertModel(BertConfig(len(words))).save_pretrained(folder)
+        BertModel(BertConfig(vocab_size=len(words))).save_pretrained(folder)
         plain = gdino.build(gdino.CONFIGS[96], folder).eval()
     # fresh boxes are the proposals and fresh scores 0 or 1; spread them, so that a difference shows
     for name, values in plain.named_parameters():
@@ -81,7 +81,7 @@ def detectors() -> dict:
 
 def image_encoder():
     """SAM's ViT-B: fp32 as the package, our fp32 and our bf16; the outputs compared."""
-    from fishlib.removal.segmenters import common
+    from fishlib.device import has_bf16
 
     x = torch.randn(1, 3, 1024, 1024)
     with torch.no_grad():
@@ -89,7 +89,7 @@ def image_encoder():
     apart = (out["fp32"] - out["plain"]).abs().max()
     half = (out["bf16"] - out["plain"]).norm() / out["plain"].norm()
     how = ", ".join(f"{name} {s:.1f} s" for name, s in seconds.items()) + f", {torch.get_num_threads()} threads"
-    units = "" if common.has_bf16("cpu") else "; this CPU has no bf16 units"
+    units = "" if has_bf16("cpu") else "; this CPU has no bf16 units"
     return [
         row("sam_encoder_fp32_speedup", seconds["plain"] / seconds["fp32"], ">= 1.5", how),
         row("sam_encoder_bf16_speedup", seconds["plain"] / seconds["bf16"], ">= 2.5", how + units),
@@ -104,9 +104,9 @@ def plain_recipe(boxes: np.ndarray):
     from PIL import Image
     from segment_anything import SamPredictor
 
-    from fishlib.removal.segmenters import common
+    from fishlib.zoo.quiet import quiet
 
-    with tempfile.TemporaryDirectory() as folder, common.quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         Image.fromarray(photo()).save(Path(folder) / "photo.png")
         image, pixels = inference.load_image(str(Path(folder) / "photo.png"))
         found = inference.predict(detectors()["plain"], pixels, "Fish", 0.0, 0.25, device="cpu")

@@ -1,7 +1,5 @@
 """The packages' own classes with random weights, small enough for a test, and without a network."""
 
-import io
-from contextlib import redirect_stdout
 from functools import partial
 
 import torch
@@ -35,23 +33,28 @@ def bert_folder(folder):
     (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
     BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
     torch.manual_seed(0)  # else the weights, and what a test sees of them, hang on the tests before
-    BertModel(BertConfig(len(words), 32, 1, 2, 64)).save_pretrained(folder)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
     return folder
 
 
 def small_gdino(folder, seed: int = 0):
     """GroundingDINO of the package's Swin-T config, one layer of each kind, 30 queries, fully random."""
-    from fishlib.removal.segmenters import common
+    from fishlib.removal.segmenters import gdino
+    from fishlib.zoo.quiet import quiet
+    from fishlib.zoo.text_encoder import reads_text_with
 
     torch.manual_seed(seed)
-    with common.quiet(), redirect_stdout(io.StringIO()):
+    with quiet(), reads_text_with(*gdino.read_bert(folder)):
         from groundingdino.config import GroundingDINO_SwinT_OGC as config
         from groundingdino.models import build_model
         from groundingdino.util.slconfig import SLConfig
 
         args = SLConfig.fromfile(config.__file__)
         args.enc_layers = args.dec_layers = 1
-        args.num_queries, args.dim_feedforward, args.text_encoder_type = 30, 256, str(folder)
+        args.num_queries = 30
+        args.dim_feedforward = 256
+        args.text_encoder_type = ""  # given above
         model = build_model(args).eval()
     for name, values in model.named_parameters():
         if "gamma" in name:  # 1e-4 at first: the text would not be heard

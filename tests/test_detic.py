@@ -3,37 +3,14 @@ import json
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from fakes import detic as export
+from fakes import detic_of_opset_11
+from onnx import TensorProto, helper
 
-from fishlib.errors import NotRun, UserError
+from fishlib.errors import NotRun
 from fishlib.removal.segmenters import detic
 
 FISH, GOLDFISH, OTHER = 446, 502, 3
-
-
-def export(path, boxes, scores, classes, parts):
-    """An ONNX file of Detic's signature that answers the same for every photo, its scores times how red the
-    picture is (mean of channel 0 over 255), so that a swapped or rescaled input shows."""
-    boxes, parts = np.float32(boxes).reshape(-1, 4), np.float32(parts).reshape(len(boxes), 1, 28, 28)
-    values = {"b": boxes, "s": np.float32(scores), "c": np.int64(classes), "m": parts,
-              "axes": np.int64([0, 2, 3]), "zero": np.int64([0]), "full": np.float32([255])}  # fmt: skip
-    nodes = [
-        helper.make_node("ReduceMean", ["img", "axes"], ["mean"], keepdims=0),
-        helper.make_node("Gather", ["mean", "zero"], ["channel"]),
-        helper.make_node("Div", ["channel", "full"], ["red"]),
-        helper.make_node("Mul", ["s", "red"], ["scores"]),
-        *(helper.make_node("Identity", [a], [b]) for a, b in (("b", "boxes"), ("c", "classes"), ("m", "masks"))),
-    ]
-    shapes = {"boxes": ["n", 4], "scores": ["n"], "classes": ["n"], "masks": ["n", 1, 28, 28]}
-    outputs = [
-        helper.make_tensor_value_info(k, TensorProto.INT64 if k == "classes" else TensorProto.FLOAT, v)
-        for k, v in shapes.items()
-    ]
-    inputs = [helper.make_tensor_value_info("img", TensorProto.FLOAT, [1, 3, "h", "w"])]
-    weights = [numpy_helper.from_array(v, k) for k, v in values.items()]
-    graph = helper.make_graph(nodes, "detic", inputs, outputs, weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
-    return path
 
 
 def red(h=240, w=320):
@@ -71,6 +48,35 @@ def test_fish_and_its_neighbours_are_pasted_and_joined(tmp_path):
     assert kept["classes"] == [FISH, GOLDFISH] and len(kept["candidates"]) == 2 and "LVIS" in kept["deviation"]
     assert cut(path, classes=[FISH]).detail["classes"] == [FISH]
     assert len(cut(path, threshold=0.3).detail["scores"]) == 3
+
+
+def test_an_export_that_is_told_the_photos_size_answers_at_that_size(tmp_path):
+    shares = [[0.25, 0.25, 0.5, 0.5], [0.5, 0.5, 0.75, 0.75], [0, 0, 0.1, 0.1]]
+    path = export(tmp_path / "op16.onnx", shares, [0.9, 0.6, 0.8], [FISH, GOLDFISH, OTHER])
+    expected = np.zeros((240, 320), bool)
+    expected[60:120, 80:160] = expected[120:180, 160:240] = True
+    found = cut(path)
+    np.testing.assert_array_equal(found.mask, expected)
+    np.testing.assert_allclose(found.box, [80, 60, 240, 180])
+    assert found.score == pytest.approx(0.9, rel=3e-3) and len(found.detail["candidates"]) == 2
+    assert cut(path, threshold=0.95).status == "no_detection"
+    assert cut(path, red()[..., ::-1]).status == "no_detection"
+
+
+def test_an_export_that_this_onnxruntime_cannot_open_is_not_run(tmp_path):
+    path = detic_of_opset_11(tmp_path / "old.onnx")
+    with pytest.raises(NotRun, match=r"old\.onnx cannot be opened by onnxruntime .*Clip") as said:
+        cut(path)
+    assert str(said.value).count("old.onnx") == 1
+
+
+def test_an_export_that_fails_on_a_photo_is_not_run(tmp_path):
+    path = export(tmp_path / "d.onnx", [[300, 300, 600, 450]], [0.9], [FISH], [FULL])
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 7  # no photo is given 7 pixels high
+    onnx.save(model, path)
+    with pytest.raises(NotRun, match=r"d\.onnx is no Detic export: it fails on a photo"):
+        cut(path)
 
 
 def test_blue_is_not_red_and_0_to_255_is_the_range(tmp_path):
@@ -119,7 +125,7 @@ def test_paste_is_detectron2s_sampling(box):
 
 def test_a_wrong_file_is_named(tmp_path, monkeypatch):
     (tmp_path / "cut.onnx").write_bytes(b"no model")
-    with pytest.raises(UserError, match=r"cut\.onnx is no ONNX model"):
+    with pytest.raises(NotRun, match=r"cut\.onnx cannot be opened by onnxruntime"):
         cut(tmp_path / "cut.onnx")
     one = (
         helper.make_tensor_value_info("x", TensorProto.FLOAT, [1]),
@@ -130,7 +136,7 @@ def test_a_wrong_file_is_named(tmp_path, monkeypatch):
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9),
         tmp_path / "other.onnx",
     )
-    with pytest.raises(UserError, match=r"other\.onnx is no Detic export"):
+    with pytest.raises(NotRun, match=r"other\.onnx is no Detic export"):
         cut(tmp_path / "other.onnx")
     monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path))
     with pytest.raises(NotRun, match="Detic_C2_SwinB"):

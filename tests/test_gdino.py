@@ -10,8 +10,9 @@ from small_models import bert_folder, small_gdino
 
 from fishlib.errors import NotRun, UserError
 from fishlib.removal.segmenters import common, gdino, gdino_fast
+from fishlib.zoo.quiet import quiet
 
-with common.quiet():
+with quiet():
     from groundingdino.models.GroundingDINO.fuse_modules import BiMultiHeadAttention
     from groundingdino.util import inference
 
@@ -40,7 +41,7 @@ def package(model, image, tmp_path, box_threshold=0.0):
     """The package's own way from a file: boxes XYXY in pixels and scores, best first."""
     Image.fromarray(image).save(tmp_path / "photo.png")
     _, pixels = inference.load_image(str(tmp_path / "photo.png"))
-    with common.quiet():
+    with quiet():
         boxes, scores, phrases = inference.predict(model, pixels, "Fish", box_threshold, 0.25, device="cpu")
     order = scores.argsort(descending=True, stable=True)
     h, w = image.shape[:2]

@@ -8,7 +8,7 @@ from small_models import small_sam
 from fishlib import zoo
 from fishlib.errors import NotRun, UserError
 from fishlib.photos import masks
-from fishlib.removal.segmenters import common, gdino, gdino_sam, sam
+from fishlib.removal.segmenters import checkpoints, gdino, gdino_sam, sam
 
 H, W = 80, 120
 
@@ -27,7 +27,7 @@ def cut(monkeypatch):
 
     The photo goes through a real small encoder; masks are on the photo's grid, put on SAM's by shrinking.
     """
-    monkeypatch.setattr(common, "fingerprint", lambda path, name: name)
+    monkeypatch.setattr(checkpoints, "fingerprint", lambda path, name: name)
     monkeypatch.setattr(gdino, "load", lambda *_: "detector")
     monkeypatch.setattr(sam, "load", lambda *_: sam.prepare(small_sam()))
     calls = []
@@ -182,7 +182,7 @@ def test_grey_alpha_and_views(cut, photo):
 
 
 def test_models_are_loaded_at_the_first_photo_only(monkeypatch):
-    monkeypatch.setattr(common, "fingerprint", lambda path, name: name)
+    monkeypatch.setattr(checkpoints, "fingerprint", lambda path, name: name)
     monkeypatch.setattr(gdino, "load", lambda *_: pytest.fail("loaded"))
     assert gdino_sam.build({}).segment([], []) == []
 

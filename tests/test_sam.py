@@ -110,7 +110,7 @@ def test_a_checkpoint_is_read_as_data_and_checked(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="holds no Segment Anything"):
         sam.load(str(tmp_path / "other.pth"))
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(UserError, match=r"cut\.pth cannot be read"):
+    with pytest.raises(UserError, match=r"cut\.pth is no readable file of plain weights"):
         sam.load(str(tmp_path / "cut.pth"))
     with pytest.raises(NotRun, match=r"sam_vit_h_4b8939\.pth"):
         monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path))

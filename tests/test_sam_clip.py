@@ -9,7 +9,7 @@ from small_models import small_sam
 from fishlib import phantom
 from fishlib.errors import UserError
 from fishlib.photos import masks
-from fishlib.removal.segmenters import common, sam, sam_clip
+from fishlib.removal.segmenters import checkpoints, sam, sam_clip
 
 LABELS = ["red thing", "green thing", "blue thing"]
 
@@ -57,7 +57,7 @@ RED, RED_TOO, BLUE = square(5, 5), square(35, 60), square(20, 35)
 
 @pytest.fixture
 def cut(monkeypatch):
-    monkeypatch.setattr(common, "fingerprint", lambda path, name: name)
+    monkeypatch.setattr(checkpoints, "fingerprint", lambda path, name: name)
 
     def run(found, side=128, **options):
         method = sam_clip.build({"labels": LABELS, **options})
@@ -99,7 +99,7 @@ def test_masks_of_a_photo_larger_than_sams_input_come_back_at_its_own_size(cut):
 
 
 def test_only_the_stand_in_has_thresholds_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(common, "fingerprint", lambda path, name: name)
+    monkeypatch.setattr(checkpoints, "fingerprint", lambda path, name: name)
     (tmp_path / "sam.pth").write_bytes(b"")
     own, other = (sam_clip.build(given).options for given in ({}, {"sam": str(tmp_path / "sam.pth")}))
     assert [other[k] for k in sam_clip.STAND_IN] == [32, 0.88, 0.95]  # SamAutomaticMaskGenerator's signature
@@ -163,7 +163,7 @@ def test_the_real_generator_and_the_real_clip(monkeypatch):
         ids = torch.tensor([[1, 3 + i, 2] for i in range(len(text or ()))])
         return BatchFeature({"input_ids": ids}) if text else pictures(images=images, return_tensors="pt")
 
-    monkeypatch.setattr(common, "fingerprint", lambda path, name: name)
+    monkeypatch.setattr(checkpoints, "fingerprint", lambda path, name: name)
     monkeypatch.setattr(sam, "load", lambda *_: sam.prepare(small_sam()))
     photo = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
     loose = {"pred_iou_thresh": -9.0, "stability_score_thresh": 0.0}
@@ -187,7 +187,7 @@ def test_a_wrong_option_is_named(options, message):
 
 
 def test_a_folder_that_is_no_clip(tmp_path, monkeypatch):
-    monkeypatch.setattr(common, "fingerprint", lambda path, name: name)
+    monkeypatch.setattr(checkpoints, "fingerprint", lambda path, name: name)
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match=r"is no CLIP of transformers"):
         sam_clip.build({"clip": str(tmp_path)}).clip  # noqa: B018

@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 from fishlib.errors import NotRun, UserError
+from fishlib.files import tensors
 
 FILES = {
     "gdino": "gdino.safetensors",
@@ -24,8 +25,9 @@ def path(name: str) -> Path:
         raise UserError(f"The zoo has no model {name!r}; choose one of {', '.join(FILES)}.")
     file = Path(__file__).with_name(FILES[name])
     if not file.is_file():
-        how = "classifier --out DIR" if name == "classifier" else f"train {name} --out DIR"
-        raise NotRun(f"{file} is missing; install fishlib again or train it with python -m fishlib.zoo.{how}.")
+        how = "specimens" if name == "classifier" else f"train {name}"
+        command = f"python -m fishlib.training.{how} --out DIR"
+        raise NotRun(f"{file} is missing; install fishlib again or train it with `{command}`.")
     return file
 
 
@@ -48,13 +50,12 @@ def load(name: str, device: str = "cpu"):
     file = path(name)
     if name in ("detic", "classifier"):
         return file
-    from safetensors.torch import load_file
 
     from fishlib.zoo import clip, gdino, sam
 
     networks = {"gdino": gdino, "sam": sam, "clip": clip}
     model = networks[name].build()
-    state = load_file(file)
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    state, _ = tensors.read_state(file)
+    model.load_state_dict(state)  # float16 in the file, float32 in the model
     model = model.requires_grad_(False).eval().to(device)
     return (model, clip.processor()) if name == "clip" else model

@@ -4,13 +4,17 @@ from functools import cache
 
 from fishlib.zoo.settings import settings
 
-SIDE = 64
+SIDE = 64  # px of a crop
+BILINEAR = 2  # PIL.Image.Resampling.BILINEAR
 
 
 def vocabulary() -> dict[str, int]:
-    kinds = ("clip_marks", "clip_others", "marks", "fish", "fillers", "parts", "others")
-    kept = dict.fromkeys(word for k in kinds for word in settings(k)[5 * (k == "marks") :])
-    return {word: k for k, word in enumerate(kept)}
+    """Word -> its number; marks such as [PAD] first."""
+    words = [*settings("clip_marks"), *settings("clip_others")]
+    words += settings("marks")[5:]  # those of punctuation; CLIP has marks of its own
+    for kind in ("fish", "fillers", "parts", "others"):
+        words += settings(kind)
+    return {word: number for number, word in enumerate(dict.fromkeys(words))}
 
 
 def build(imagenet: bool = False):
@@ -31,13 +35,22 @@ def processor():
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import CLIPImageProcessor, CLIPProcessor, PreTrainedTokenizerFast
 
-    words, size = vocabulary(), {"height": SIDE, "width": SIDE}
+    words = vocabulary()
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     ends = [(mark, words[mark]) for mark in ("[BOS]", "[EOS]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[BOS] $A [EOS]", special_tokens=ends)
-    names = {f"{k}_token": f"[{k.upper()}]" for k in ("pad", "eos", "bos", "unk")}
-    names["model_input_names"] = ["input_ids", "attention_mask"]
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **names)
-    images = CLIPImageProcessor(size=size, resample=2, do_center_crop=False, crop_size=size)
+
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=32,
+        model_input_names=["input_ids", "attention_mask"],
+        pad_token="[PAD]",
+        eos_token="[EOS]",
+        bos_token="[BOS]",
+        unk_token="[UNK]",
+    )
+    size = {"height": SIDE, "width": SIDE}
+    images = CLIPImageProcessor(size=size, resample=BILINEAR, do_center_crop=False, crop_size=size)
     return CLIPProcessor(image_processor=images, tokenizer=fast)

@@ -10,7 +10,11 @@ from torchvision.ops import roi_align
 
 from fishlib.zoo.backbone import Lite0, Pyramid, mixer
 
-SIDE, DIM, STRIDE, MASK, TOP = 256, 96, 8, 28, 10
+SIDE = 256  # px of the square a picture is squeezed to
+DIM = 96
+STRIDE = 8  # px of the picture a cell of the centre map stands for
+MASK = 28  # cells of a mask each way
+TOP = 10  # boxes an export answers with
 FISH = 446  # 0-based number of "fish" among LVIS' 1203 classes
 
 
@@ -19,11 +23,20 @@ class Segmenter(nn.Module):
 
     def __init__(self, imagenet: bool = False):
         super().__init__()
-        self.backbone, self.pyramid = Lite0(imagenet), Pyramid(DIM, STRIDE)
+        self.backbone = Lite0(imagenet)
+        self.pyramid = Pyramid(DIM, STRIDE)
         self.deep = nn.Sequential(mixer(2 * DIM), nn.Conv2d(2 * DIM, DIM, 1), nn.GELU())
-        self.centre, self.sides = nn.Conv2d(DIM, 1, 1), nn.Conv2d(DIM, 4, 1)
-        convs = nn.Conv2d(DIM, 64, 3, padding=1), nn.GELU(), nn.Conv2d(64, 64, 3, padding=1), nn.GELU()
-        self.mask = nn.Sequential(*convs, nn.ConvTranspose2d(64, 32, 2, 2), nn.GELU(), nn.Conv2d(32, 1, 1))
+        self.centre = nn.Conv2d(DIM, 1, 1)
+        self.sides = nn.Conv2d(DIM, 4, 1)
+        self.mask = nn.Sequential(
+            nn.Conv2d(DIM, 64, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.GELU(),
+            nn.ConvTranspose2d(64, 32, 2, 2),
+            nn.GELU(),
+            nn.Conv2d(32, 1, 1),
+        )
         nn.init.constant_(self.centre.bias, -4.0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -31,14 +44,19 @@ class Segmenter(nn.Module):
         features = self.pyramid(self.backbone(x))
         wide = F.interpolate(features[32], scale_factor=4.0, mode="bilinear", align_corners=False)
         deep = self.deep(torch.cat([features[STRIDE], wide], 1))
-        left, top, right, bottom = (4 * STRIDE * F.softplus(self.sides(deep).float())).unbind(1)
-        ys, xs = ((torch.arange(n // STRIDE, device=x.device) + 0.5) * STRIDE for n in x.shape[2:])
-        boxes = torch.stack([xs - left, ys[:, None] - top, xs + right, ys[:, None] + bottom], 1)
+        left, top, right, bottom = (4 * STRIDE * F.softplus(self.sides(deep).float())).unbind(1)  # (B, h, w) each
+        height, width = x.shape[2:]
+        ys = ((torch.arange(height // STRIDE, device=x.device) + 0.5) * STRIDE)[:, None]
+        xs = (torch.arange(width // STRIDE, device=x.device) + 0.5) * STRIDE
+        boxes = torch.stack([xs - left, ys - top, xs + right, ys + bottom], 1)
         return self.centre(deep).float(), boxes, features[STRIDE]
 
     def masks(self, features: Tensor, boxes: Tensor) -> Tensor:
         """Mask logits (N, 28, 28) inside boxes (N, 5): number of the picture, XYXY in px."""
-        return self.mask(roi_align(features.float(), boxes, (14, 14), 1 / STRIDE, 2, True))[:, 0].float()
+        inside = roi_align(
+            features.float(), boxes, (MASK // 2, MASK // 2), spatial_scale=1 / STRIDE, sampling_ratio=2, aligned=True
+        )
+        return self.mask(inside)[:, 0].float()
 
 
 class Export(nn.Module):
@@ -52,16 +70,21 @@ class Export(nn.Module):
         self.model = model
 
     def forward(self, img: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        mean, std = torch.tensor([[123.675, 116.28, 103.53], [58.395, 57.12, 57.375]])[..., None, None]
+        mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None]  # ImageNet's, of 0..255
+        std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
         x = F.interpolate((img - mean) / std, (4 * SIDE, 4 * SIDE), mode="bilinear", align_corners=False)
         x = F.avg_pool2d(x, 4)  # so that large pictures are averaged, not sampled
         centre, boxes, features = self.model(x)
-        peaks = centre.sigmoid() * (F.max_pool2d(centre, 5, 1, 2) == centre)
-        scores, where = peaks.flatten().topk(TOP)
-        found = boxes[0].flatten(1).t()[where].clamp(0, SIDE)
-        masks = self.model.masks(features, F.pad(found, (1, 0))).sigmoid()
-        wide, tall = torch.tensor([[1.0, 0, 1, 0], [0, 1.0, 0, 1]]) / SIDE
-        return found * (wide * img.shape[3] + tall * img.shape[2]), scores, torch.full_like(where, FISH), masks
+
+        is_peak = F.max_pool2d(centre, kernel_size=5, stride=1, padding=2) == centre
+        scores, where = (centre.sigmoid() * is_peak).flatten().topk(TOP)
+        found = boxes[0].flatten(1).t()[where].clamp(0, SIDE)  # (N, 4)
+        masks = self.model.masks(features, F.pad(found, (1, 0))).sigmoid()  # all in picture 0
+
+        across = torch.tensor([1.0, 0, 1, 0]) / SIDE
+        down = torch.tensor([0, 1.0, 0, 1]) / SIDE
+        to_picture = across * img.shape[3] + down * img.shape[2]
+        return found * to_picture, scores, torch.full_like(where, FISH), masks
 
 
 def build(imagenet: bool = False) -> Segmenter:

@@ -5,7 +5,9 @@ from torch import Tensor, nn
 
 from fishlib.zoo.backbone import Lite0, Pyramid, mixer
 
-SIDE, DIM, STRIDE = 256, 96, 8
+SIDE = 256  # px
+DIM = 96
+STRIDE = 8  # px of the picture a cell of the features stands for
 
 
 class ImageEncoder(nn.Module):
@@ -13,8 +15,10 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, imagenet: bool = False):
         super().__init__()
-        self.img_size, self.mix = SIDE, mixer(DIM)
-        self.backbone, self.pyramid = Lite0(imagenet), Pyramid(DIM, STRIDE)
+        self.img_size = SIDE
+        self.mix = mixer(DIM)
+        self.backbone = Lite0(imagenet)
+        self.pyramid = Pyramid(DIM, STRIDE)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pyramid(self.backbone(x))[STRIDE]
@@ -23,6 +27,9 @@ class ImageEncoder(nn.Module):
 
 def build(imagenet: bool = False) -> Sam:
     """Sam with random weights, its backbone with ImageNet's if asked."""
-    grid, transformer = (SIDE // STRIDE, SIDE // STRIDE), TwoWayTransformer(2, DIM, num_heads=4, mlp_dim=256)
+    grid = (SIDE // STRIDE, SIDE // STRIDE)
+    transformer = TwoWayTransformer(depth=2, embedding_dim=DIM, num_heads=4, mlp_dim=256)
     decoder = MaskDecoder(transformer_dim=DIM, transformer=transformer, iou_head_hidden_dim=DIM)
-    return Sam(ImageEncoder(imagenet), PromptEncoder(DIM, grid, (SIDE, SIDE), mask_in_chans=16), decoder)
+    encoder = ImageEncoder(imagenet)
+    prompts = PromptEncoder(DIM, grid, (SIDE, SIDE), mask_in_chans=16)
+    return Sam(encoder, prompts, decoder)

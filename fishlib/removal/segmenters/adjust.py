@@ -33,51 +33,67 @@ def perturb(boxes, size, jitters: int, shift: float, grow: float, rng: np.random
     """float32 (n, 1 + jitters, 4): each box as it is, then moved by up to `shift` of its sides and enlarged by up to
     `grow`, both uniform, inside the photo of `size` (height, width), at least a pixel each way."""
     boxes = np.asarray(boxes, np.float32).reshape(-1, 1, 4)
-    centre, side = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-    draws = rng.uniform([[[[-1]]], [[[0]]]], 1, (2, len(boxes), jitters, 2)).astype(np.float32)
-    centre, side = centre + shift * draws[0] * side, side * (1 + grow * draws[1])
-    moved = np.concatenate([centre - side / 2, centre + side / 2], -1)
-    high = np.array([size[1], size[0]] * 2, np.float32)
-    moved = np.clip(np.concatenate([boxes, moved], 1), 0, high)
-    moved[..., :2] = np.minimum(moved[..., :2], high[:2] - 1)
-    moved[..., 2:] = np.maximum(moved[..., 2:], moved[..., :2] + 1)
-    return moved
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2  # (n, 1, 2), as side
+    side = boxes[..., 2:] - boxes[..., :2]
+
+    least = [[[[-1]]], [[[0]]]]  # a box moves both ways and only grows
+    moves, growths = rng.uniform(least, 1, (2, len(boxes), jitters, 2)).astype(np.float32)
+    new_centre = centre + shift * moves * side  # (n, jitters, 2)
+    new_side = side * (1 + grow * growths)
+    jittered = np.concatenate([new_centre - new_side / 2, new_centre + new_side / 2], -1)
+
+    corner = np.array([size[1], size[0]], np.float32)
+    tried = np.clip(np.concatenate([boxes, jittered], 1), 0, np.tile(corner, 2))
+    tried[..., :2] = np.minimum(tried[..., :2], corner - 1)
+    tried[..., 2:] = np.maximum(tried[..., 2:], tried[..., :2] + 1)
+    return tried
 
 
 def stability(logits: np.ndarray, offset: float = 1.0) -> np.ndarray:
     """(n,) IoU of the masks cut at +offset and at -offset (segment-anything's stability score and offset)."""
-    inner, outer = (logits > offset).sum((1, 2)), (logits > -offset).sum((1, 2))
+    inner = (logits > offset).sum((1, 2))
+    outer = (logits > -offset).sum((1, 2))
     return inner / np.maximum(outer, 1)
 
 
 def centrality(boxes: np.ndarray, size) -> np.ndarray:
     """(n,) 1 where the box's centre is that of the photo of `size` (height, width), 0 in its corners."""
     middle = np.array([size[1], size[0]]) / 2
-    return 1 - np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1) / np.linalg.norm(middle)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return 1 - np.linalg.norm(centres - middle, axis=1) / np.linalg.norm(middle)
 
 
 def agreement(candidates: np.ndarray, tried: np.ndarray) -> np.ndarray:
     """(n,) how well the other boxes found the same: mean over them of the best IoU with one of their candidates; 1
     where there is no other. tried (n, 4): the box SAM was given for each candidate."""
-    n, boxes, asked = len(candidates), *np.unique(tried, axis=0, return_inverse=True)
-    flat, asked = candidates.reshape(n, -1).astype(np.float32), asked.reshape(-1)
-    shared, area = flat @ flat.T, flat.sum(1)
-    overlap = shared / np.maximum(area[:, None] + area[None] - shared, 1)
-    best = np.stack([overlap[:, asked == k].max(1) for k in range(len(boxes))], 1)  # (n, boxes)
-    best[np.arange(n), asked] = 0
-    return best.sum(1) / (len(boxes) - 1) if len(boxes) > 1 else np.ones(n)
+    n = len(candidates)
+    boxes, box_of = np.unique(tried, axis=0, return_inverse=True)
+    box_of = box_of.reshape(-1)  # some releases of numpy give it a second axis
+    if len(boxes) == 1:
+        return np.ones(n)
+
+    flat = candidates.reshape(n, -1).astype(np.float32)
+    area = flat.sum(1)
+    shared = flat @ flat.T
+    iou = shared / np.maximum(area[:, None] + area[None] - shared, 1)  # (n, n)
+
+    best = np.stack([iou[:, box_of == k].max(1) for k in range(len(boxes))], 1)  # (n, boxes)
+    best[np.arange(n), box_of] = 0  # a candidate's own box has no say
+    return best.sum(1) / (len(boxes) - 1)
 
 
 def box_share(candidates: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """(n,) share of the mask inside its box, less where it covers too little of the box or all of it."""
-    fit = np.zeros(len(candidates))
+    shares = np.zeros(len(candidates))
     for i, (mask, box) in enumerate(zip(candidates, boxes, strict=True)):
         x0, y0, x1, y1 = np.rint(box).astype(int)
         inside = mask[max(y0, 0) : max(y1, y0 + 1), max(x0, 0) : max(x1, x0 + 1)]
-        fill, hit = (inside.mean() if inside.size else 0.0), inside.sum()
-        fullness = min(1.0, fill / USUAL_SHARE) * min(1.0, (1 - fill) / (1 - FULL_SHARE))
-        fit[i] = fullness * hit / max(mask.sum(), 1)
-    return fit
+        fill = inside.mean() if inside.size else 0.0
+
+        too_little = min(1.0, fill / USUAL_SHARE)
+        too_much = min(1.0, (1 - fill) / (1 - FULL_SHARE))
+        shares[i] = too_little * too_much * inside.sum() / max(mask.sum(), 1)
+    return shares
 
 
 def score(logits, ious, boxes, tried, detector) -> dict[str, np.ndarray]:
@@ -95,8 +111,9 @@ def score(logits, ious, boxes, tried, detector) -> dict[str, np.ndarray]:
         "share": box_share(candidates, tried),
         "stability": stability(logits),
     }
-    total = sum(weight * scores[name] for name, weight in WEIGHTS.items()) / sum(WEIGHTS.values())
-    return {**scores, "total": np.where(candidates.any((1, 2)), total, 0.0)}
+    mean = sum(weight * scores[name] for name, weight in WEIGHTS.items()) / sum(WEIGHTS.values())
+    scores["total"] = np.where(candidates.any((1, 2)), mean, 0.0)  # an empty mask never wins
+    return scores
 
 
 def why(scores: dict[str, np.ndarray], best: int) -> str:
@@ -109,7 +126,7 @@ def why(scores: dict[str, np.ndarray], best: int) -> str:
 
 
 def kernel_side(box: np.ndarray, share: float) -> int:
-    """Odd side (px) of the opening's and closing's square: a share of the box's longer side, at least 1."""
+    """Odd diameter (px) of the opening's or closing's disc: a share of the box's longer side, at least 1."""
     long = max(box[2] - box[0], box[3] - box[1])
     return 2 * int(share * long / 2) + 1
 
@@ -135,7 +152,14 @@ def fault(mask: np.ndarray, box: np.ndarray) -> str:
     rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if rim.mean() >= HUGS:
         return "the mask hugs the whole frame"
-    (x0, y0, x1, y1), own = box, masks.box_of(mask)
-    cross = np.clip(np.minimum(own[2:], [x1, y1]) - np.maximum(own[:2], [x0, y0]), 0, None).prod()
-    union = (own[2:] - own[:2]).prod() + max(x1 - x0, 0) * max(y1 - y0, 0) - cross
-    return "" if cross / max(union, 1) >= DISAGREES else "the mask disagrees with its box"
+    if _box_iou(masks.box_of(mask), box) < DISAGREES:
+        return "the mask disagrees with its box"
+    return ""
+
+
+def _box_iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two boxes XYXY; a box whose sides are the wrong way round has no area, and none is smaller than a pixel."""
+    shared = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
+    area_a = (a[2:] - a[:2]).prod()
+    area_b = np.clip(b[2:] - b[:2], 0, None).prod()
+    return shared / max(area_a + area_b - shared, 1)

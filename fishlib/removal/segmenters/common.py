@@ -1,17 +1,14 @@
-"""What the segmenters share: checked options, prompts, checkpoints and hashes, number formats, quiet packages.
+"""What the segmenters share: checked options, prompts, number formats, pictures.
 
 Imports no network's package at once: with the zoo's checkpoints what a run would do is known without any.
 """
 
-import contextlib
-import io
+import math
 import os
-import warnings
-from pathlib import Path
 
 import numpy as np
 
-from fishlib import cache, weights, zoo
+from fishlib.device import has_bf16
 from fishlib.errors import UserError
 
 # oneDNN keeps 1,024 compiled layers; photos of some twenty shapes need more, and what it throws away and compiles anew
@@ -19,23 +16,48 @@ from fishlib.errors import UserError
 # read at the first layer that runs; an own setting stays.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
-# short name in a profile -> name in the weights' manifest
-SHORT = {"swint_ogc": "groundingdino_swint_ogc", "swinb_cogcoor": "groundingdino_swinb_cogcoor"}
-SHORT |= {f"vit_{size}": f"sam_vit_{size}" for size in "blh"}
+SHARE = (0.0, 1.0)  # limits of an option that is a share or a score
 
 
-def options(method: str, defaults: dict, given: dict) -> dict:
-    """The defaults with `given` over them; UserError for an unknown name or a value of another type."""
+def options(method: str, defaults: dict, given: dict, limits: dict[str, tuple] | None = None) -> dict:
+    """The defaults with `given` over them; limits: option -> least and largest number.
+
+    UserError for an unknown name, a value of another type and a number that is not finite or outside its limits.
+    """
     for name, value in given.items():
         if name not in defaults:
             raise UserError(f"{method} has no option {name!r}; choose among {', '.join(defaults)}.")
+
         wanted = type(defaults[name])
-        fits = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
-        if not (fits or (wanted is type(None) and isinstance(value, str))) or (
-            isinstance(value, bool) > (wanted is bool)
-        ):
+        if not _fits(value, wanted):
             raise UserError(f"{method}: {name} is {value!r}, but a {wanted.__name__} is needed; correct the profile.")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{method}: {name} is {value!r}, which is no number; correct the profile.")
+        if limits and name in limits:
+            least, largest = limits[name]
+            if not least <= value <= largest:
+                raise UserError(f"{method}: {name} is {value!r}; give {least} to {largest} in the profile.")
+        _check_text(f"{method}: {name}", value)
     return {**defaults, **given}
+
+
+def _fits(value, wanted: type) -> bool:
+    """A whole number does for a float; true and false are no numbers."""
+    if isinstance(value, bool):
+        return wanted is bool
+    if wanted is float:
+        return isinstance(value, int | float)
+    return isinstance(value, wanted)
+
+
+def _check_text(name: str, value) -> None:
+    """UserError for text that has no bytes (half of a surrogate pair), on which tokenizers and files stumble."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise UserError(f"{name} is {text!r}, which is no text; correct the profile.") from error
 
 
 def prompt(text: str) -> str:
@@ -49,76 +71,21 @@ def prompt(text: str) -> str:
     return text if text.endswith(".") else text + "."
 
 
-def locate(spec: str, offline: bool) -> Path | None:
-    """The file or folder of a checkpoint: a SHORT name, a name of the manifest or a path; None for "zoo".
-
-    Raises NotRun with the file that is missing and where to put it. Never downloads.
-    """
-    return None if spec == "zoo" else weights.path(SHORT.get(spec, spec), offline)
-
-
-def fingerprint(path: Path | None, zoo_name: str) -> str:
-    """Hash of the checkpoint: its file, all files of its folder, or the zoo's file of that name."""
-    if path is None:
-        return zoo.sha256(zoo_name)
-    files = sorted(f for f in path.iterdir() if f.is_file()) if path.is_dir() else [path]
-    return cache.key(files=[(f.name, cache.file_hash(f)) for f in files])
-
-
-def read_state(path: Path) -> dict:
-    """Name -> torch.Tensor of a .safetensors or .pth file; nothing in it is executed. UserError if it is neither."""
-    import torch
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return state.get("model", state)
-    except Exception as error:  # the readers raise a dozen kinds for a broken file
-        raise UserError(f"{path} cannot be read as weights; fetch the file again.") from error
-
-
-def has_bf16(device: str) -> bool:
-    """Does the device ("auto": see choose_device) multiply bf16 in hardware? On a CPU: AMX, AVX512_BF16, Arm's bf16."""
-    import torch
-
-    from fishlib.device import choose_device
-
-    device = choose_device(device)
-    if not device.startswith("cpu"):
-        return device.startswith("cuda") and torch.cuda.is_bf16_supported()
-    probes = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16"))
-    known = any(probe() for probe in probes if probe)
-    flags = Path("/proc/cpuinfo").read_text(errors="replace") if Path("/proc/cpuinfo").is_file() else ""
-    return known or "amx_bf16" in flags or "avx512_bf16" in flags or " bf16" in flags
-
-
 def wants_bf16(dtype: str, device: str, spec: str = "") -> bool:
-    """dtype "auto" means bf16 where the device has units for it, else fp32; fp32 for the zoo (spec "zoo"), whose small
-    layers gain nothing (a photo of 640 px: 0.19 s of CPU time in fp32, 0.20 s in bf16) and then give the same numbers
-    everywhere. UserError for another word."""
+    """dtype "auto" means bf16 where the device has units for it, else fp32; UserError for another word.
+
+    It means fp32 for the zoo (spec "zoo"), whose small layers gain nothing (a photo of 640 px: 0.19 s of CPU time in
+    fp32, 0.20 s in bf16) and which then gives the same numbers everywhere.
+    """
     if dtype not in ("auto", "fp32", "bf16"):
         raise UserError(f"dtype is {dtype!r}; choose auto, fp32 or bf16.")
-    return dtype == "bf16" or (dtype == "auto" and spec != "zoo" and has_bf16(device))
+    if dtype != "auto":
+        return dtype == "bf16"
+    return spec != "zoo" and has_bf16(device)
 
 
 def rgb(image: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3), contiguous; a grey (H, W) image is repeated, an alpha channel left out."""
-    image = np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image[..., :3]
-    return np.ascontiguousarray(image, dtype=np.uint8)
-
-
-@contextlib.contextmanager
-def quiet():
-    """Keep the packages' prints and warnings, which a user can do nothing about, off the screen."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logging.set_verbosity(level)
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=-1)
+    return np.ascontiguousarray(image[..., :3], dtype=np.uint8)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fishlib.removal.segmenters import common
+from fishlib.zoo.quiet import quiet
 
-with common.quiet():
+with quiet():
     import groundingdino.models.GroundingDINO.ms_deform_attn as deformable
     from groundingdino.models.GroundingDINO.fuse_modules import BiMultiHeadAttention
 
@@ -19,10 +19,12 @@ class OnceBert(nn.Module):
 
     def __init__(self, bert: nn.Module):
         super().__init__()
-        self.bert, self.known = bert, {}
+        self.bert = bert
+        self.known = {}
 
     def forward(self, **tokens):
-        key = (str(tokens["input_ids"].device), str(tokens["input_ids"].tolist()))
+        ids = tokens["input_ids"]
+        key = (str(ids.device), str(ids.tolist()))
         if key not in self.known:
             self.known[key] = self.bert(**tokens)
         return self.known[key]
@@ -36,22 +38,31 @@ class LeanFusion(BiMultiHeadAttention):
     """
 
     def forward(self, v: Tensor, l: Tensor, attention_mask_v=None, attention_mask_l=None):  # noqa: E741
-        b, t, _ = l.shape
-        h, d = self.num_heads, self.head_dim
-        key = self.l_proj(l).view(b, t, h, d)
-        query = torch.einsum("bthd,hdc->bhtc", key, self.v_proj.weight.view(h, d, -1))
-        offset = torch.einsum("bthd,hd->bht", key, self.v_proj.bias.view(h, d))
+        """v (b, n, C) of the picture, l (b, t, C') of the text -> both attended; masks (b, n), (b, t), True: padding.
+
+        In the comments h heads of d channels each; C channels of the picture, all written c below.
+        """
+        batch, tokens, _ = l.shape
+        heads, channels = self.num_heads, self.head_dim
+
+        key = self.l_proj(l).view(batch, tokens, heads, channels)
+        query = torch.einsum("bthd,hdc->bhtc", key, self.v_proj.weight.view(heads, channels, -1))
+        offset = torch.einsum("bthd,hd->bht", key, self.v_proj.bias.view(heads, channels))
         scores = (torch.einsum("bhtc,bnc->bhtn", query, v) + offset[..., None]) * self.scale
+
         to_text = to_image = scores
         if attention_mask_v is not None:
             to_text = scores.masked_fill(attention_mask_v[:, None, None, :], -torch.inf)
         if attention_mask_l is not None:
             to_image = scores.masked_fill(attention_mask_l[:, None, :, None], -torch.inf)
-        value = self.values_l_proj(l).view(b, t, h, d)
-        value = torch.einsum("bthd,chd->bhtc", value, self.out_v_proj.weight.view(-1, h, d))
+
+        value = self.values_l_proj(l).view(batch, tokens, heads, channels)
+        value = torch.einsum("bthd,chd->bhtc", value, self.out_v_proj.weight.view(-1, heads, channels))
         image = torch.einsum("bhtn,bhtc->bnc", to_image.softmax(2), value) + self.out_v_proj.bias
+
         seen = torch.einsum("bhtn,bnc->bhtc", to_text.softmax(-1), v)
-        text = torch.einsum("bhtc,hdc->bthd", seen, self.values_v_proj.weight.view(h, d, -1)).reshape(b, t, h * d)
+        text = torch.einsum("bhtc,hdc->bthd", seen, self.values_v_proj.weight.view(heads, channels, -1))
+        text = text.reshape(batch, tokens, heads * channels)
         return image, self.out_l_proj(text + self.values_v_proj.bias)
 
 
@@ -63,29 +74,37 @@ def gathered(value: Tensor, shapes: Tensor, locations: Tensor, weights: Tensor) 
     neighbours' bilinear mean, 0 outside; a row of c numbers is read whole where grid_sample jumps between channels.
     """
     b, s, h, c = value.shape
-    rows, factors, first = [], [], 0
+    rows, factors = [], []  # each (b, q, h, p): which row of a level, and its part of the sum
+    first = 0
     for level, (height, width) in enumerate(shapes.tolist()):
-        xs, ys = (
-            neighbours(locations[..., level, :, axis] * n - 0.5, n) for axis, n in enumerate((width, height))
-        )  # ((position, share) of the nearer to 0, of the farther), each (b, q, h, p)
+        xs = neighbours(locations[..., level, :, 0] * width - 0.5, width)
+        ys = neighbours(locations[..., level, :, 1] * height - 0.5, height)
         for y, down in ys:
             down = down * weights[..., level, :]
             for x, along in xs:
                 rows.append(y * width + x + first)
                 factors.append(along * down)
         first += height * width
-    rows, factors = torch.cat(rows, -1).int(), torch.cat(factors, -1).flatten(0, 2)  # (b, q, h, 4 * L * p)
-    photo, head = (torch.arange(n, dtype=torch.int32) for n in (b, h))
-    rows = (rows * h + (photo.view(b, 1, 1, 1) * (s * h) + head.view(h, 1))).flatten(0, 2)
-    bags = F.embedding_bag(rows, value.reshape(b * s * h, c), per_sample_weights=factors, mode="sum")
-    return bags.view(b, -1, h * c)
+    rows = torch.cat(rows, -1).int()  # (b, q, h, 4 * L * p)
+    factors = torch.cat(factors, -1)
+
+    photo = torch.arange(b, dtype=torch.int32).view(b, 1, 1, 1)
+    head = torch.arange(h, dtype=torch.int32).view(h, 1)
+    rows = rows * h + photo * (s * h) + head  # of value as (b * s * h, c)
+
+    table = value.reshape(b * s * h, c)
+    sums = F.embedding_bag(rows.flatten(0, 2), table, per_sample_weights=factors.flatten(0, 2), mode="sum")
+    return sums.view(b, -1, h * c)
 
 
 def neighbours(at: Tensor, n: int) -> list[tuple[Tensor, Tensor]]:
     """The two whole positions round `at` on an axis of n, as floats kept inside it, and their shares (0 outside)."""
     low = at.floor()
-    sides = ((low, 1 - at + low), (low + 1, at - low))
-    return [(i.clamp(0, n - 1), share * (i.clamp(0, n - 1) == i)) for i, share in sides]
+    found = []
+    for position, share in ((low, 1 - at + low), (low + 1, at - low)):
+        inside = position.clamp(0, n - 1)
+        found.append((inside, share * (inside == position)))
+    return found
 
 
 class LeanDeformable(deformable.MultiScaleDeformableAttention):
@@ -133,10 +152,11 @@ def prepare(model: nn.Module, device: str = "cpu", bf16: bool = False, lean: boo
     if not isinstance(model.bert, OnceBert):
         model.bert = OnceBert(model.bert)
     for module in model.modules():
-        if type(module) in LEAN and (lean or bf16):
-            module.__class__ = LEAN[type(module)]
-        elif type(module).__name__ == "Mlp" and bf16:
+        kind = type(module)
+        if (lean or bf16) and kind in LEAN:
+            module.__class__ = LEAN[kind]
+        elif bf16 and kind.__name__ == "Mlp":
             module.forward = in_bf16(module.forward)
-        elif type(module).__name__ == "DeformableTransformerEncoderLayer" and bf16:
+        elif bf16 and kind.__name__ == "DeformableTransformerEncoderLayer":
             module.forward_ffn = in_bf16(module.forward_ffn)
     return model.to(device).eval()

@@ -1,12 +1,13 @@
 """GDINO-SAM, the paper's proposal (section 3): Grounding DINO's boxes, SAM's masks, the mask adjustment."""
 
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from fishlib import cache
 from fishlib.photos import masks
-from fishlib.removal.segmenters import MASK_REJECTED, NO_DETECTION, OK, Segmentation, adjust, common
+from fishlib.removal.segmenters import MASK_REJECTED, NO_DETECTION, OK, Segmentation, adjust, checkpoints, common
 
 DEFAULTS = {
     "gdino": "zoo",  # or swint_ogc (as the public demos), swinb_cogcoor, a file
@@ -38,6 +39,21 @@ DEFAULTS = {
 # Where the detector is the zoo's, which answers a photo and its mirror image a little differently: of 217 held-out
 # drawn pictures without fish 6 instead of 5 give an alarm, and what is there but odd is found a little more often.
 STAND_IN = {"mirrored": 0.5}
+LIMITS = {
+    "box_threshold": common.SHARE,
+    "text_threshold": common.SHARE,
+    "mirrored": common.SHARE,
+    "nms_iou": common.SHARE,
+    "max_boxes": (1, 900),  # as many as the published detectors have queries
+    "jitters": (0, 100),
+    "shift": common.SHARE,
+    "grow": (0.0, 10.0),
+    "seed": (0, 2**63 - 1),
+    "opening": common.SHARE,
+    "closing": common.SHARE,
+    "hole": common.SHARE,
+}
+CHECKPOINTS = ("gdino", "sam", "bert")  # options that name one
 CLEAN = ("opening", "closing", "hole")  # options of adjust.clean
 NONE = "none: SAM's best mask of the best box"
 
@@ -45,7 +61,43 @@ NONE = "none: SAM's best mask of the best box"
 def build(params: dict, device: str = "cpu", offline: bool = True) -> "GdinoSam":
     """params: any of DEFAULTS. UserError for another name, NotRun where a checkpoint is missing."""
     own = STAND_IN if params.get("gdino", "zoo") == "zoo" else {}
-    return GdinoSam(common.options("gdino-sam", DEFAULTS | own, params), device, offline)
+    return GdinoSam(common.options("gdino-sam", DEFAULTS | own, params, LIMITS), device, offline)
+
+
+class Boxes(NamedTuple):
+    """The detector's answer for one photo, best first: xyxy float32 (n, 4) in its pixels, scores (n,), phrases;
+    mirrored: whether they are from the look at the mirror image."""
+
+    xyxy: np.ndarray
+    scores: np.ndarray
+    phrases: list[str]
+    mirrored: bool
+
+
+class Candidates(NamedTuple):
+    """SAM's masks of one photo: the first box as it is, its jitters, the next box, each with SAM's three masks.
+
+    seen: sam.Encoded of the photo. logits: Tensor (n, L, L), as SAM decoded them. small: float32 (n, h, w), the same
+    without padding; the photo's whole view on SAM's own grid. ious (n,): SAM's own estimates. owner (n,): number of
+    the detected box. jitter (n,): 0 for the box as it is. asked: float32 (n, 4), the box SAM was given, in pixels of
+    the photo. each: masks a box.
+    """
+
+    seen: tuple
+    logits: object
+    small: np.ndarray
+    ious: np.ndarray
+    owner: np.ndarray
+    jitter: np.ndarray
+    asked: np.ndarray
+    each: int
+
+
+class Step(NamedTuple):
+    """One way to a mask: a candidate's number, and whether it is cleaned."""
+
+    candidate: int
+    morphology: bool
 
 
 class GdinoSam:
@@ -54,15 +106,18 @@ class GdinoSam:
     def __init__(self, options: dict, device: str, offline: bool):
         self.options, self.device, self.offline = options, device, offline
         common.prompt(options["prompt"])  # a useless prompt fails here, before any photo
-        paths = {name: common.locate(options[name], offline) for name in ("gdino", "sam")}
-        if paths["gdino"]:
-            paths["bert"] = common.locate(options["bert"], offline)
+
+        needed = {name: options[name] for name in ("gdino", "sam")}
+        if needed["gdino"] != "zoo":  # whose text encoder is in its file
+            needed["bert"] = options["bert"]
+        self.paths = checkpoints.locate_all(needed, offline)
+
         bf16 = [common.wants_bf16(options["dtype"], device, options[name]) for name in ("gdino", "sam")]
         self.key = {
             "method": "gdino-sam",
-            "options": {k: v for k, v in options.items() if k not in ("gdino", "sam", "bert", "dtype")},
+            "options": {k: v for k, v in options.items() if k not in (*CHECKPOINTS, "dtype")},
             "numbers": (options["dtype"] == "fp32", bf16),
-            "checkpoints": {name: common.fingerprint(path, name) for name, path in paths.items()},
+            "checkpoints": {name: checkpoints.fingerprint(path, name) for name, path in self.paths.items()},
             "code": cache.code_version(__name__),
         }
 
@@ -83,79 +138,143 @@ class GdinoSam:
         """One photo after the other: a batch's size changes last digits, and it gains nothing on a CPU."""
         return [self.one(common.rgb(image)) for image in images]
 
-    def boxes(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str], bool]:
-        """gdino.detect's answer for one photo; where it is empty that for its mirror image, mirrored back, and True."""
+    def one(self, image: np.ndarray) -> Segmentation:
+        """image: uint8 (H, W, 3) RGB, contiguous. The paper's section 3 from the photo to the adjusted mask."""
+        o = self.options
+        boxes = self.boxes(image)
+        if not len(boxes.xyxy):
+            again = f", mirrored none above {o['mirrored']}" if boxes.mirrored else ""
+            return Segmentation(status=NO_DETECTION, reason=f"no box scored above {o['box_threshold']}{again}")
+
+        rng = adjust.seeded(image, o["seed"])
+        tried = adjust.perturb(boxes.xyxy, image.shape[:2], o["jitters"], o["shift"], o["grow"], rng)
+        candidates = self.candidates(image, tried)
+        scores = score(candidates, boxes, image.shape[:2])
+
+        steps = ablation(candidates, boxes, scores, image.shape[:2])
+        best = steps["all steps" if o["choose"] else "no choice"].candidate
+        chosen = Step(best, o["morphology"])
+        cuts = {step: self.cut(candidates, boxes, step) for step in {*steps.values(), chosen}}
+        faults = {step: adjust.fault(mask, boxes.xyxy[candidates.owner[step.candidate]]) for step, mask in cuts.items()}
+
+        detail = tell(image, boxes, tried, candidates, scores)
+        detail["chosen"] = best
+        detail["why"] = adjust.why(scores, best) if o["choose"] else "SAM's best of the best box as it is"
+        # a mask without any step is not judged unusable either
+        unusable = {name for name, step in steps.items() if faults[step] and name != NONE}
+        detail["steps"] = {name: None if name in unusable else masks.to_rle(cuts[step]) for name, step in steps.items()}
+
+        fault = faults[chosen]
+        return Segmentation(
+            mask=None if fault else cuts[chosen],
+            box=boxes.xyxy[candidates.owner[best]],
+            score=float(boxes.scores[candidates.owner[best]]),
+            status=MASK_REJECTED if fault else OK,
+            reason=fault,
+            detail=detail,
+        )
+
+    def boxes(self, image: np.ndarray) -> Boxes:
+        """What the detector finds in the photo; where that is nothing, in its mirror image, mirrored back."""
         from fishlib.removal.segmenters import gdino
 
         o = self.options
-        limits = {k: o[k] for k in ("text_threshold", "nms_iou", "max_boxes")}
+        limits = {name: o[name] for name in ("text_threshold", "nms_iou", "max_boxes")}
         [found] = gdino.detect(self.detector, [image], o["prompt"], box_threshold=o["box_threshold"], **limits)
         if len(found[0]) or not o["mirrored"]:
-            return *found, False
-        other = np.ascontiguousarray(image[:, ::-1])
-        [(boxes, *said)] = gdino.detect(self.detector, [other], o["prompt"], box_threshold=o["mirrored"], **limits)
-        boxes[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]]
-        return boxes, *said, True
+            return Boxes(*found, mirrored=False)
 
-    def one(self, image: np.ndarray) -> Segmentation:
+        mirror_image = np.ascontiguousarray(image[:, ::-1])
+        [found] = gdino.detect(self.detector, [mirror_image], o["prompt"], box_threshold=o["mirrored"], **limits)
+        xyxy, scores, phrases = found
+        xyxy[:, [0, 2]] = image.shape[1] - xyxy[:, [2, 0]]
+        return Boxes(xyxy, scores, phrases, mirrored=True)
+
+    def candidates(self, image: np.ndarray, tried: np.ndarray) -> Candidates:
+        """SAM's masks for every box of tried (boxes, 1 + jitters, 4), from one look at the photo."""
         from fishlib.removal.segmenters import sam
 
-        o = self.options
-        boxes, confidence, phrases, mirrored = self.boxes(image)
-        if not len(boxes):
-            again = f", mirrored none above {o['mirrored']}" if mirrored else ""
-            return Segmentation(status=NO_DETECTION, reason=f"no box scored above {o['box_threshold']}{again}")
-        (h, w), model = image.shape[:2], self.segment_anything
-        rng = adjust.seeded(image, o["seed"])
-        tried = adjust.perturb(boxes, (h, w), o["jitters"], o["shift"], o["grow"], rng)  # (n, 1 + jitters, 4)
-        [photo] = sam.encode(model, [image])
-        logits, ious = sam.decode(model, photo, tried.reshape(-1, 4))
-        logits, ious, each = logits.flatten(0, 1), ious.flatten().cpu().numpy(), ious.shape[1]
-        small = sam.uncovered(photo, logits, model.image_encoder.img_size)
-        place = np.arange(len(small)) // each  # candidate -> its place in tried
-        owner, asked = place // tried.shape[1], tried.reshape(-1, 4)[place]
-        to_small = np.array([small.shape[2] / w, small.shape[1] / h] * 2, np.float32)
+        model = self.segment_anything
+        asked = tried.reshape(-1, 4)
+        [seen] = sam.encode(model, [image])
+        logits, ious = sam.decode(model, seen, asked)  # (tried boxes, masks each, ...)
+        each = ious.shape[1]
 
-        def scored(some):
-            found = boxes[owner[some]] * to_small, asked[some] * to_small, confidence[owner[some]]
-            return adjust.score(small[some], ious[some], *found)
+        logits = logits.flatten(0, 1)
+        place = np.arange(len(logits)) // each  # candidate -> its box among the tried
+        return Candidates(
+            seen=seen,
+            logits=logits,
+            small=sam.uncovered(seen, logits, model.image_encoder.img_size),
+            ious=ious.flatten().cpu().numpy(),
+            owner=place // tried.shape[1],
+            jitter=place % tried.shape[1],
+            asked=asked[place],
+            each=each,
+        )
 
-        def cut(best, morphology):
-            mask = sam.upscale(model, photo, logits[best : best + 1])[0] > 0
-            return adjust.clean(mask, boxes[owner[best]], *(o[k] for k in CLEAN)) if morphology else mask
+    def cut(self, candidates: Candidates, boxes: Boxes, step: Step) -> np.ndarray:
+        """The mask of a step, bool (H, W) at the photo's size."""
+        from fishlib.removal.segmenters import sam
 
-        as_found, scores = np.flatnonzero(place % tried.shape[1] == 0), scored(slice(None))
-        plain, best = int(ious[:each].argmax()), int(scores["total"].argmax())
-        unprocessed = int(as_found[scored(as_found)["total"].argmax()])
-        steps = {  # the ablation, from one look at the photo; a mask without any step is not judged unusable either
-            "all steps": (best, True),
-            "no box processing": (unprocessed, True),
-            "no choice": (plain, True),
-            "no morphology": (best, False),
-            NONE: (plain, False),
-        }
-        best = best if o["choose"] else plain
-        cuts = {step: cut(*step) for step in {*steps.values(), (best, o["morphology"])}}
-        faults = {step: adjust.fault(mask, boxes[owner[step[0]]]) for step, mask in cuts.items()}
-        box, mask, fault = boxes[owner[best]], *(found[best, o["morphology"]] for found in (cuts, faults))
-        detail = {
-            "size": [h, w],  # of the photo as it was cut
-            "boxes": boxes.round(2).tolist(),
-            "box_scores": confidence.round(4).tolist(),
-            "phrases": phrases,
-            "mirrored": mirrored,  # whether the boxes are from the look at the mirror image
-            "tried": tried.round(2).tolist(),  # box, then its jitters
-            "candidates": [  # masks on SAM's own grid, smaller than the photo: stretch to draw them
-                {"box": int(owner[i]), "rle": masks.to_rle(small[i] > 0)}
-                | {name: round(float(values[i]), 4) for name, values in scores.items()}
-                for i in range(len(small))
-            ],
-            "chosen": best,
-            "why": adjust.why(scores, best) if o["choose"] else "SAM's best of the best box as it is",
-            "steps": {
-                name: None if faults[step] and name != NONE else masks.to_rle(cuts[step])
-                for name, step in steps.items()
-            },
-        }  # fmt: skip
-        kept, status = (None, MASK_REJECTED) if fault else (mask, OK)
-        return Segmentation(kept, box, float(confidence[owner[best]]), status, fault, detail)
+        number = step.candidate
+        [logits] = sam.upscale(self.segment_anything, candidates.seen, candidates.logits[number : number + 1])
+        mask = logits > 0
+        if not step.morphology:
+            return mask
+        sizes = {name: self.options[name] for name in CLEAN}
+        return adjust.clean(mask, boxes.xyxy[candidates.owner[number]], **sizes)
+
+
+def score(candidates: Candidates, boxes: Boxes, size: tuple[int, int], some=slice(None)) -> dict[str, np.ndarray]:
+    """adjust.score of some of the candidates, beside one another; size: (height, width) of the photo."""
+    small = candidates.small[some]
+    height, width = size
+    to_small = np.array([small.shape[2] / width, small.shape[1] / height] * 2, np.float32)
+    owner = candidates.owner[some]
+    return adjust.score(
+        small,
+        candidates.ious[some],
+        boxes.xyxy[owner] * to_small,
+        candidates.asked[some] * to_small,
+        boxes.scores[owner],
+    )
+
+
+def ablation(candidates: Candidates, boxes: Boxes, scores: dict, size: tuple[int, int]) -> dict[str, Step]:
+    """What the adjustment does, and without each of its steps: all from one look at the photo."""
+    best = int(scores["total"].argmax())
+    plain = int(candidates.ious[: candidates.each].argmax())  # SAM's best of the best box as it is
+
+    as_found = np.flatnonzero(candidates.jitter == 0)
+    alone = score(candidates, boxes, size, as_found)
+    unprocessed = int(as_found[alone["total"].argmax()])
+    return {
+        "all steps": Step(best, True),
+        "no box processing": Step(unprocessed, True),
+        "no choice": Step(plain, True),
+        "no morphology": Step(best, False),
+        NONE: Step(plain, False),
+    }
+
+
+def tell(image: np.ndarray, boxes: Boxes, tried: np.ndarray, candidates: Candidates, scores: dict) -> dict:
+    """JSON-able facts of one look, to be kept beside the mask."""
+    told = []
+    for number, logits in enumerate(candidates.small):
+        # masks on SAM's own grid, smaller than the photo: stretch to draw them
+        fact = {"box": int(candidates.owner[number]), "rle": masks.to_rle(logits > 0)}
+        for name, values in scores.items():
+            fact[name] = round(float(values[number]), 4)
+        told.append(fact)
+
+    height, width = image.shape[:2]
+    return {
+        "size": [height, width],  # of the photo as it was cut
+        "boxes": boxes.xyxy.round(2).tolist(),
+        "box_scores": boxes.scores.round(4).tolist(),
+        "phrases": boxes.phrases,
+        "mirrored": boxes.mirrored,
+        "tried": tried.round(2).tolist(),  # box, then its jitters
+        "candidates": told,
+    }

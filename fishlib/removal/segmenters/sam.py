@@ -1,5 +1,7 @@
 """Segment Anything, for GDINO-SAM and SAM-CLIP: an exact but faster image encoder, many boxes in one call."""
 
+import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +15,8 @@ from torch.nn import functional as F
 
 from fishlib import zoo
 from fishlib.device import choose_device
-from fishlib.errors import UserError
-from fishlib.removal.segmenters import common
+from fishlib.errors import NotRun
+from fishlib.removal.segmenters import checkpoints, common
 
 WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # embedding dimension -> segment-anything's builder
 BIAS_BLOCK = 1 << 21  # numbers of relative position held at once: 8 MB in fp32, which stays in a CPU's cache
@@ -34,32 +36,50 @@ class BlockAttention(Attention):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, h, w, C) -> the same shape; a row of attention is one head of one picture or window."""
         b, h, w, _ = x.shape
-        n = b * self.num_heads
-        qkv = self.qkv(x).reshape(b, h * w, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.reshape(3, n, h * w, -1).contiguous().unbind(0)  # (n, HW, C) each
-        rows, columns = (get_rel_pos(s, s, p) for s, p in ((h, self.rel_pos_h), (w, self.rel_pos_w)))
-        grid, out = q.view(n, h, w, -1), torch.empty_like(q)
-        by_row = torch.einsum("nhwc,hkc->nhwk", grid, rows.to(q.dtype)).flatten(1, 2)  # (n, HW, H)
-        by_column = torch.einsum("nhwc,wkc->nhwk", grid, columns.to(q.dtype)).flatten(1, 2)  # (n, HW, W)
+        heads, tokens = b * self.num_heads, h * w
+        qkv = self.qkv(x).reshape(b, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.reshape(3, heads, tokens, -1).contiguous().unbind(0)  # (heads, tokens, C / num_heads) each
+
+        row_offsets = get_rel_pos(h, h, self.rel_pos_h).to(q.dtype)
+        column_offsets = get_rel_pos(w, w, self.rel_pos_w).to(q.dtype)
+        grid = q.view(heads, h, w, -1)
+        by_row = torch.einsum("nhwc,hkc->nhwk", grid, row_offsets).flatten(1, 2)  # (heads, tokens, h)
+        by_column = torch.einsum("nhwc,wkc->nhwk", grid, column_offsets).flatten(1, 2)  # (heads, tokens, w)
+
         written_out = q.dtype == torch.bfloat16 and q.device.type == "cpu"
-        held = BIAS_BLOCK // (2 if written_out else 1)  # scores and their softmax are there at once
-        heads, queries = max(1, held // (h * w) ** 2), max(1, held // (h * w))
-        for i in range(0, n, heads):
-            for j in range(0, h * w, queries):
-                at = (slice(i, i + heads), slice(j, j + queries))
-                if written_out:
-                    with torch.autocast("cpu", enabled=False):  # which would take the softmax to fp32 and back
-                        scores = torch.bmm(self.scale * q[at], k[at[0]].mT)
-                        grid = scores.view(*scores.shape[:2], h, w)
-                        grid += by_row[at][..., None]
-                        grid += by_column[at][..., None, :]
-                        out[at] = torch.bmm(scores.softmax(-1), v[at[0]])
-                    continue
-                bias = (by_row[at][..., None] + by_column[at][..., None, :]).flatten(2)  # (heads, queries, HW)
-                parts = (t[None] for t in (q[at], k[at[0]], v[at[0]], bias))
-                out[at] = F.scaled_dot_product_attention(*parts, scale=self.scale)[0]
-        return self.proj(out.view(b, self.num_heads, h * w, -1).transpose(1, 2).reshape(b, h, w, -1))
+        attend = self.attend_written_out if written_out else self.attend_fused
+        held = BIAS_BLOCK // 2 if written_out else BIAS_BLOCK  # scores and their softmax are there at once
+        out = torch.empty_like(q)
+        for at in blocks(heads, tokens, held):
+            these = at[0]
+            out[at] = attend(q[at], k[these], v[these], by_row[at], by_column[at])
+        return self.proj(out.view(b, self.num_heads, tokens, -1).transpose(1, 2).reshape(b, h, w, -1))
+
+    def attend_fused(self, q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
+        """q (n, queries, c); k, v (n, tokens, c); by_row (n, queries, h), by_column (n, queries, w) -> as q."""
+        bias = (by_row[..., None] + by_column[..., None, :]).flatten(2)  # (n, queries, tokens)
+        out = F.scaled_dot_product_attention(q[None], k[None], v[None], bias[None], scale=self.scale)
+        return out[0]
+
+    def attend_written_out(self, q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
+        """As attend_fused, for bf16 on a CPU."""
+        with torch.autocast("cpu", enabled=False):  # which would take the softmax to fp32 and back
+            scores = torch.bmm(self.scale * q, k.mT)  # (n, queries, tokens)
+            grid = scores.view(*scores.shape[:2], by_row.shape[-1], by_column.shape[-1])
+            grid += by_row[..., None]
+            grid += by_column[..., None, :]
+            return torch.bmm(scores.softmax(-1), v)
+
+
+def blocks(heads: int, tokens: int, held: int) -> Iterator[tuple[slice, slice]]:
+    """(which heads, which of their queries) in turn, so that about `held` scores of a query and a key are there."""
+    heads_at_once = max(1, held // tokens**2)
+    queries_at_once = max(1, held // tokens)
+    for i in range(0, heads, heads_at_once):
+        for j in range(0, tokens, queries_at_once):
+            yield slice(i, i + heads_at_once), slice(j, j + queries_at_once)
 
 
 class Encoder(nn.Module):
@@ -95,31 +115,40 @@ def prepare(sam: Sam, device: str = "cpu", bf16: bool = False) -> Sam:
 def load(spec: str, device: str = "cpu", offline: bool = True, dtype: str = "auto") -> Sam:
     """A prepared Sam. spec: "zoo", "vit_b", "vit_l", "vit_h" or a .pth or .safetensors file of one of these.
 
-    Raises NotRun when the file is missing, UserError when it holds something else.
+    The weights stay mapped from the file, so that they are in memory once. Raises NotRun when the file is missing or
+    holds something else.
     """
-    bf16, path, device = common.wants_bf16(dtype, device, spec), common.locate(spec, offline), choose_device(device)
+    bf16 = common.wants_bf16(dtype, device, spec)
+    path = checkpoints.locate(spec, offline)
+    device = choose_device(device)
     if path is None:
         return prepare(zoo.load("sam"), device, bf16)
-    state = common.read_state(path)
-    width = state.get("image_encoder.patch_embed.proj.weight", torch.empty(0)).shape[0]
+
+    state = checkpoints.read(path)
+    patches = state.get("image_encoder.patch_embed.proj.weight")
+    width = None if patches is None or not patches.ndim else patches.shape[0]
     if width not in WIDTHS:
-        raise UserError(f"{path} holds no Segment Anything ViT-B, ViT-L or ViT-H; fetch sam_vit_b, for one.")
-    sam = sam_model_registry[WIDTHS[width]]()
+        raise NotRun(f"{path} holds no Segment Anything ViT-B, ViT-L or ViT-H; fetch sam_vit_b, for one.")
+
+    with torch.device("meta"):  # no memory and no random numbers for weights that come from the file
+        model = sam_model_registry[WIDTHS[width]]()
     try:
-        sam.load_state_dict(state)
+        checkpoints.put(state, model)
     except RuntimeError as error:
-        raise UserError(f"{path} lacks weights of Segment Anything {WIDTHS[width]}; fetch it again.") from error
-    return prepare(sam, device, bf16)
+        raise NotRun(f"{path} lacks weights of Segment Anything {WIDTHS[width]}; fetch it again.") from error
+    return prepare(model, device, bf16)
 
 
 @torch.no_grad()
 def encode(sam: Sam, images: list[np.ndarray]) -> list[Encoded]:
     """images: uint8 (H, W, 3) RGB, any sizes; resized and padded as SamPredictor does, one pass for all."""
     resize = ResizeLongestSide(sam.image_encoder.img_size)
-    small = [torch.as_tensor(resize.apply_image(image)).permute(2, 0, 1).to(sam.device) for image in images]
-    features = sam.image_encoder(torch.stack([sam.preprocess(x) for x in small]))
-    sizes = [(image.shape[:2], tuple(x.shape[1:])) for image, x in zip(images, small, strict=True)]
-    return [Encoded(f[None], *size) for f, size in zip(features, sizes, strict=True)]
+    resized = [torch.as_tensor(resize.apply_image(image)).permute(2, 0, 1).to(sam.device) for image in images]
+    features = sam.image_encoder(torch.stack([sam.preprocess(x) for x in resized]))  # (n, C, h, w)
+    return [
+        Encoded(features[i : i + 1], photo_size=image.shape[:2], input_size=tuple(x.shape[1:]))
+        for i, (image, x) in enumerate(zip(images, resized, strict=True))
+    ]
 
 
 @torch.no_grad()
@@ -129,11 +158,14 @@ def decode(sam: Sam, photo: Encoded, boxes: np.ndarray, multimask: bool = True) 
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     prompts = ResizeLongestSide(sam.image_encoder.img_size).apply_boxes(boxes, photo.photo_size)
     prompts = torch.as_tensor(prompts, dtype=torch.float32, device=sam.device)
-    position, answers = sam.prompt_encoder.get_dense_pe(), []
+    position = sam.prompt_encoder.get_dense_pe()
+
+    logits, ious = [], []
     for some in prompts.split(PROMPTS_AT_ONCE):
         sparse, dense = sam.prompt_encoder(points=None, boxes=some, masks=None)
-        answers.append(sam.mask_decoder(photo.features, position, sparse, dense, multimask))
-    logits, ious = zip(*answers, strict=True)
+        masks, estimates = sam.mask_decoder(photo.features, position, sparse, dense, multimask)
+        logits.append(masks)
+        ious.append(estimates)
     return torch.cat(logits).float(), torch.cat(ious).float()
 
 
@@ -148,5 +180,8 @@ def uncovered(photo: Encoded, logits: Tensor, side: int) -> np.ndarray:
 
     side: sam.image_encoder.img_size. Small, so that scoring dozens of candidates costs little.
     """
-    h, w = (-(-n * logits.shape[-1] // side) for n in photo.input_size)
+    height, width = photo.input_size
+    per_side = logits.shape[-1]
+    h = math.ceil(height * per_side / side)
+    w = math.ceil(width * per_side / side)
     return logits[:, :h, :w].cpu().numpy()

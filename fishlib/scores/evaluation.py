@@ -30,6 +30,19 @@ def micro_f1(y_true, y_pred) -> float:
     return 100 * float(f1_score(list(y_true), list(y_pred), average="micro"))
 
 
+def macro_f1(y_true, y_pred) -> float:
+    """Macro-F1 in percent: the mean over species of each one's F1, so that a rare species counts as a common one.
+
+    y_true, y_pred: as micro_f1. The mean is over the species that have a photo; an answer that names another species
+    counts against the true one.
+    """
+    if len(y_true) != len(y_pred) or not len(y_true):
+        raise ValueError(f"macro-F1 needs two equally long lists, got {len(y_true)} and {len(y_pred)} names.")
+    present = sorted({*y_true})
+    scores = f1_score(list(y_true), list(y_pred), labels=present, average="macro", zero_division=0)
+    return 100 * float(scores)
+
+
 def recall_by_species(frame: pd.DataFrame) -> pd.DataFrame:
     """Recall a species of one variant's predictions (species, correct 0/1; uncounted rows are left out).
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from fishlib.files import writing
 
 ROOT = Path(__file__).parents[1]
-PARTS = ["study", "classifier", "segmenters", "zoo"]
+PARTS = ["study", "classifier", "segmenters", "zoo", "statistics"]
 
 
 def main(wanted: list[str]) -> int:

@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 endif
 STAMP := $(VENV)/.fishlib-stamp
 
-.PHONY: help setup reproduce test lab bench lint clean
+.PHONY: help setup reproduce test lab bench faults lint clean
 
 help:
 	@echo "make reproduce   set up and run the whole study on drawn fish, report at the end"
 	@echo "make test        set up and run every test"
 	@echo "make lab         JupyterLab on notebook 03 and its failure explorer, the newest run"
 	@echo "make bench       measure every promised ratio, write runs/bench.json"
+	@echo "make faults      kill, fill disks, spoil files on purpose: nothing may be lost (an hour; a short form in CI)"
 
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +37,9 @@ lab: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench
+
+faults: $(STAMP)
+	$(BIN)/python -m faults
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -34,15 +34,15 @@ def main() -> None:
         tried += 1
         outside.clear()
         _keep(place.parent / "now.json", tried, given)
-        wrong, refused = _wrong(read, given)
-        answered += not (wrong or refused)
-        wrong = wrong or (f"wrote outside its folder: {outside[0]}" if outside else "")
-        if wrong:
-            print(json.dumps({"input": repr(given)[:400], "wrong": wrong[-1500:]}), flush=True)
+        raised, refused = wrong(read, given)
+        answered += not (raised or refused)
+        fault = raised or (f"wrote outside its folder: {outside[0]}" if outside else "")
+        if fault:
+            print(json.dumps({"input": repr(given)[:400], "wrong": fault[-1500:]}), flush=True)
 
     _try(strategy, one, 1, seed)  # what is imported late is imported now
     tried = answered = 0
-    sys.addaudithook(_watch(place, outside))
+    sys.addaudithook(watch(place, outside))
     _try(strategy, one, how_many, seed)
     while tried < how_many:  # hypothesis stops early where it knows all the inputs there are
         seed += 1
@@ -63,7 +63,7 @@ def _try(strategy, one, how_many: int, seed: int) -> None:
     random.seed(seed)
 
 
-def _wrong(read, given) -> tuple[str, bool]:
+def wrong(read, given) -> tuple[str, bool]:
     """(what a reader did that it must not, "" when it answered or refused in a sentence; did it refuse?)."""
     from fishlib.errors import UserError
 
@@ -88,7 +88,7 @@ def _is_within_a_folder(values: tuple) -> bool:
     return len(values) > 1 and isinstance(values[-1], int) and values[-1] >= 0
 
 
-def _watch(place: Path, outside: list[str]):
+def watch(place: Path, outside: list[str]):
     root = str(place.parent)
 
     def is_elsewhere(path) -> bool:

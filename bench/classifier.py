@@ -143,20 +143,25 @@ def features_beside_bare_model():
 def variants_decode_once():
     """How often a photo is decoded and its mask read for every variant of tables 2 to 4 together."""
     from fishlib.naming import classifier, features
-    from fishlib.photos import decode
+    from fishlib.photos import decode, masks
     from fishlib.photos.composite import BACKGROUNDS, variants_of_tables
 
     study, photos, found = drawn()
-    some, real, calls = photos.iloc[:8], decode.decode, []
+    some = photos.iloc[:8]
+    calls = []
 
-    def counted(path, *given, **options):
-        calls.append(path)
-        return real(path, *given, **options)
+    def counting(read):
+        def counted(path, *given, **options):
+            calls.append((read.__name__, path))
+            return read(path, *given, **options)
+
+        return counted
 
     variants = variants_of_tables(list(BACKGROUNDS), [0, 1, 2, 3, 4, 5, 7, 10, 12, 15])
     shutil.rmtree(study.cache / "features", ignore_errors=True)
     with (
-        mock.patch.object(decode, "decode", counted),
+        mock.patch.object(decode, "read", counting(decode.read)),
+        mock.patch.object(masks, "read_mask", counting(masks.read_mask)),
         mock.patch.object(classifier, "load", return_value=model("lite0")),
     ):
         features.compute(study, some, found, variants, "imagenet")
@@ -185,14 +190,17 @@ def bf16_answers():
 
 MEMORY = """
 import resource, sys
+from hashlib import sha256
+from pathlib import Path
 import pandas as pd
-from fishlib import study
 from fishlib.naming import features
+from fishlib.opening import open_study
 from fishlib.photos.composite import ORIGINAL
 root, n = sys.argv[1], int(sys.argv[2])
 opened = open_study(out=f"{root}/run{n}", profile=f"{root}/tiny.yaml", photos=f"{root}/photos", device="cpu")
 ids = [f"a/{i}.jpg" for i in range(n)]
-photos = pd.DataFrame({"photo_id": ids, "species": "a", "path": ids, "sha256": ids})
+hashes = [sha256(Path(root, "photos", name).read_bytes()).hexdigest() for name in ids]
+photos = pd.DataFrame({"photo_id": ids, "species": "a", "path": ids, "sha256": hashes})
 found = pd.DataFrame({"photo_id": ids, "mask_file": ""} | dict.fromkeys(("x0", "y0", "x1", "y1"), float("nan")))
 [values] = features.compute(opened, photos, found, [ORIGINAL], "none").values()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - values.nbytes)
@@ -210,7 +218,7 @@ def memory_beside_number_of_photos():
     random, peaks = np.random.default_rng(0), []
     photo = cv2.imencode(".jpg", random.integers(0, 256, (96, 128, 3), np.uint8))[1].tobytes()
     for i in range(10_000):
-        (root / "photos" / "a" / f"{i}.jpg").write_bytes(photo)
+        (root / "photos" / "a" / f"{i}.jpg").write_bytes(photo + str(i).encode())  # no two alike
     for n in (1_000, 10_000):
         command = [sys.executable, "-c", MEMORY, str(root), str(n)]
         said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])

@@ -85,6 +85,11 @@ def pretrain(
     settings = {} if epochs is None else {"epochs": epochs}
     model = training.pretrain(photos, out, backbone, start, seed, device=device, **settings)
     typer.echo(f"{out}: {len(model.classes)} species; use it with `fishlib reproduce --classifier {out}`")
+    changed = len(model.history.get("changed", {}))
+    if changed:
+        told = out.with_suffix(".photos.csv")
+        typer.echo(f"{changed} photos changed after the scan and were left out; {told} names them.", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()

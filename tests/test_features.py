@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import threading
@@ -9,7 +10,7 @@ import torch
 
 from fishlib.errors import UserError
 from fishlib.naming import classifier, features, inference, sweep
-from fishlib.photos import decode
+from fishlib.photos import decode, masks
 from fishlib.photos.composite import BACKGROUNDS, BASIC, CROP, MASK, ORIGINAL, variants_of_tables
 from fishlib.photos.draws import draw_shots
 from fishlib.photos.manifest import scan_photos, write_manifest
@@ -114,6 +115,19 @@ def test_a_classifier_is_asked_about_the_species_alone_and_its_training_photos_a
     assert "Classifier: mobilenetv3_small_050 (own.safetensors)." in html
 
 
+def test_what_was_left_out_of_a_checkpoint_is_told_in_every_run(own):
+    study, manifest, found = own
+    model = classifier.load(study.classifier, device="cpu")
+    key = model.model.pretrained_cfg["classifier"]
+    state = model.model.state_dict() | {f"{key}.weight": model.head[0], f"{key}.bias": model.head[1]}
+    file = study.out / "averaged.pth"
+    torch.save({f"module.{name}": value for name, value in state.items()} | {"n_averaged": torch.tensor(2)}, file)
+    (study.out / "averaged.classes.json").write_text(json.dumps(model.classes), encoding="utf-8")
+    study = replace(study, classifier=str(file))
+    for _ in range(2):  # the second time nothing is loaded
+        assert any("no part of the network: n_averaged" in note for note in inference.run(study, manifest, found)[1])
+
+
 def test_a_classifier_is_a_colour_of_figure_3_and_its_training_photos_are_named(own):
     frame, _, notes = sweep.run(*own)
     assert set(frame.pretraining) == {"none", "own"}
@@ -202,12 +216,125 @@ def test_the_stage_leaves_torchs_threads_as_they_were(ready):
 
 def test_a_photo_and_its_mask_are_read_once_for_all_17_variants(ready, monkeypatch):
     tiny, manifest, found = ready
-    calls, real = [], decode.decode
-    monkeypatch.setattr(decode, "decode", lambda path, *a, **k: calls.append(path) or real(path, *a, **k))
+    calls, read, read_mask = [], decode.read, masks.read_mask
+    monkeypatch.setattr(decode, "read", lambda path, *a, **k: calls.append(path) or read(path, *a, **k))
+    monkeypatch.setattr(masks, "read_mask", lambda path: calls.append(f"mask {path}") or read_mask(path))
     variants = variants_of_tables(list(BACKGROUNDS), [0, 1, 2, 3, 4, 5, 7, 10, 12, 15])
     values = features.compute(tiny, manifest, found, variants, "none")
     assert len(variants) == len(values) == 17
     assert len(calls) == len(set(calls)) == 2 * len(manifest)
+
+
+@pytest.fixture
+def movable(ready, tmp_path):
+    """A study whose photos may be changed: (study, manifest, masks, path of the first photo)."""
+    tiny, manifest, found = ready
+    shutil.copytree(tiny.photos, tmp_path / "photos")
+    return replace(tiny, photos=tmp_path / "photos"), manifest, found, tmp_path / "photos" / manifest.path[0]
+
+
+def changed(file):
+    file.write_bytes(file.with_name("1.png").read_bytes())
+
+
+ACCIDENTS = {"changed": changed, "gone": lambda file: file.unlink(), "damaged": lambda file: file.write_bytes(b"x")}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+def test_a_photo_that_changed_since_the_scan_is_a_row_and_nothing_wrong_is_kept(movable, accident):
+    study, manifest, found, file = movable
+    whole = file.read_bytes()
+    ACCIDENTS[accident](file)
+    predictions, notes = inference.run(study, manifest, found)
+    rows = predictions[predictions.photo_id == manifest.photo_id[0]]
+    assert len(rows) == predictions.variant.nunique()
+    assert set(rows.status) == {"unreadable"} and not rows.counted.any() and rows.correct.isna().all()
+    assert set(rows.predicted) == {""} and set(rows.top5) == {"[]"}
+    [note] = [note for note in notes if "changed after the scan: 1 " in note]
+    assert manifest.photo_id[0] in note
+    assert manifest.photo_id[0] not in set(tables.counted(predictions).photo_id)
+    tables.table2(predictions)  # every variant has the same photos
+
+    frame, _, notes = sweep.run(study, manifest, found)
+    assert (frame.n_test == 20 - 3 * frame.k).all()  # of 21 photos
+    assert any("changed after the scan: 1 " in note for note in notes)
+    drawn = json.loads((study.out / "draws.json").read_text(encoding="utf-8"))
+    assert manifest.photo_id[0] not in {photo_id for draw in drawn for photo_id in draw["photo_ids"]}
+
+    file.write_bytes(whole)  # the photo of the manifest again: as if nothing had been
+    again, _ = inference.run(study, manifest, found)
+    shutil.rmtree(study.cache)
+    undisturbed, _ = inference.run(study, manifest, found)
+    assert again.equals(undisturbed) and again.counted.all()
+
+
+def test_features_that_are_kept_need_no_photo(movable):
+    study, manifest, found, file = movable
+    first = features.compute(study, manifest, found, [ORIGINAL], "none")["original"]
+    file.unlink()
+    assert features.compute(study, manifest, found, [ORIGINAL], "none")["original"].tobytes() == first.tobytes()
+
+
+def test_a_photo_that_the_cutting_found_changed_is_not_counted(ready):
+    study, manifest, found = ready
+    found.loc[0, ["status", "reason", "mask_file"]] = ["unreadable", "changed since the scan", ""]
+    predictions, notes = inference.run(study, manifest, found)
+    assert set(predictions[predictions.photo_id == found.photo_id[0]].counted) == {0}
+    assert any(f"{found.photo_id[0]} (changed since the scan)" in note for note in notes)
+
+
+def test_all_photos_gone_is_one_sentence(movable):
+    study, manifest, found, _ = movable
+    shutil.rmtree(study.photos)
+    with pytest.raises(UserError, match=r"No photo of .* is what the manifest says any more"):
+        inference.run(study, manifest, found)
+
+
+def test_a_mask_that_is_gone_is_one_sentence(ready):
+    study, manifest, found = ready
+    (study.out / "segments" / "truth" / found.mask_file[0]).unlink()
+    with pytest.raises(UserError, match=r"0\.png cannot be read .*notebook 02"):
+        features.compute(study, manifest, found, [MASK], "none")
+
+
+@pytest.mark.parametrize("arrays", [{"other": np.ones(3)}, {"features": np.ones((3, 7), np.float32)}, {"features": 1}])
+def test_damaged_features_in_the_cache_are_computed_anew(ready, arrays):
+    study, manifest, found = ready
+    first = features.compute(study, manifest, found, [ORIGINAL], "none")["original"]
+    for file in (study.cache / "features").rglob("*.npz"):
+        np.savez(file, **arrays)
+    assert features.compute(study, manifest, found, [ORIGINAL], "none")["original"].tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize("folder", ["outputs", "heads"])
+def test_damaged_answers_in_the_cache_are_computed_anew(own, folder):
+    study, manifest, found = own
+    first = [inference.run(study, manifest, found)[0], sweep.run(study, manifest, found)[0]]
+    for file in (study.cache / folder).rglob("*.npz"):
+        np.savez(file, answers=np.ones(3), original=np.ones(2))
+    again = [inference.run(study, manifest, found)[0], sweep.run(study, manifest, found)[0]]
+    assert all(a.equals(b) for a, b in zip(first, again, strict=True))
+
+
+def test_a_full_disk_is_one_sentence(ready, monkeypatch):
+    def full(*given, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    study, manifest, found = ready
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(UserError, match=r"features.*\.npz cannot be written \(No space left on device\); make room"):
+        features.compute(study, manifest, found, [ORIGINAL], "none")
+
+
+def test_a_study_without_a_single_fish_is_measured_as_it_is(ready):
+    study, manifest, found = ready
+    nothing = found.assign(status="no_detection", mask_file="", x0=np.nan, y0=np.nan, x1=np.nan, y1=np.nan)
+    predictions, _ = inference.run(study, manifest, nothing)
+    assert predictions.counted.all() and set(predictions.status) == {"no_detection"}
+    wide = predictions.pivot(index="photo_id", columns="variant", values="predicted")
+    assert all((wide[variant] == wide["original"]).all() for variant in wide)
+    frame, differences, _ = sweep.run(study, manifest, nothing)
+    assert len(frame) and (differences[["mean", "lo", "hi"]] == 0).all(axis=None)
 
 
 @pytest.fixture

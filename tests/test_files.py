@@ -1,5 +1,6 @@
 """The room that opens files: what comes back is whole, bounded, and lies inside its folder."""
 
+import errno
 import json
 import os
 import subprocess
@@ -261,6 +262,23 @@ def test_what_a_holder_starts_may_write_too(tmp_path):
         stranger = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert stranger.returncode and "parent" in stranger.stderr
     assert locks.HELD not in os.environ
+
+
+def test_one_file_of_a_folder_can_be_held(tmp_path, other_holder):
+    with locks.held(tmp_path, "b", file="b.safetensors"):
+        assert locks.holder(tmp_path, "b.safetensors").startswith("b (process")
+        with locks.held(tmp_path, "b again", file="b.safetensors"):
+            pass
+    assert not list(tmp_path.glob("*b.safetensors*holder*"))
+
+
+def test_a_disk_that_fills_while_a_file_is_written_is_a_sentence_and_leaves_what_was_there(tmp_path):
+    (tmp_path / "a.txt").write_text("before")
+    said = r"a\.txt cannot be written \(No space left.*make room"
+    with pytest.raises(UserError, match=said), writing.atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"] and (tmp_path / "a.txt").read_text() == "before"
 
 
 def test_a_damaged_note_of_the_holder_stops_nobody(tmp_path):

@@ -1,3 +1,9 @@
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -8,7 +14,7 @@ from hypothesis import strategies as st
 
 from fishlib import cache
 from fishlib.errors import UserError
-from fishlib.naming import classifier, pretrain
+from fishlib.naming import classifier, finetune, lessons, pretrain
 from fishlib.photos.manifest import scan
 
 SMALL = {"epochs": 3, "batch": 4, "size": 64, "warmup": 1, "lr": 5e-4}
@@ -57,7 +63,8 @@ def finished(photos, tmp_path_factory):
 
 def test_a_checkpoint_tells_what_it_is(photos, finished):
     out, model = finished
-    assert sorted(p.name for p in out.parent.iterdir()) == ["own.last.safetensors", "own.safetensors"]
+    visible = sorted(p.name for p in out.parent.iterdir() if not p.name.startswith("."))
+    assert visible == ["own.last.safetensors", "own.photos.csv", "own.safetensors"]
     assert model.classes == sorted(["red", "マサバ", "blue", "one"])
     assert model.pretraining == "own"
     assert [e["epoch"] for e in model.history["epochs"]] == [1, 2, 3]
@@ -96,7 +103,7 @@ def test_a_killed_training_ends_with_the_same_weights(photos, finished, tmp_path
 
 
 def test_a_finished_training_is_not_repeated(photos, finished, monkeypatch):
-    monkeypatch.setattr(pretrain, "_train", None)
+    monkeypatch.setattr(finetune, "train_epoch", None)
     assert run(photos, finished[0]).hash == finished[1].hash
     with pytest.raises(UserError, match=r"own\.safetensors is there, from other photos or settings"):
         run(photos, finished[0], lr=1e-3)
@@ -110,6 +117,110 @@ def test_a_state_of_another_training_is_refused(photos, tmp_path, monkeypatch):
     state.write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"own\.resume\.pt is no state"):
         run(photos, tmp_path / "own.safetensors")
+
+
+def test_a_state_with_a_flipped_bit_is_refused(photos, tmp_path, monkeypatch):
+    def killed(training):
+        keep(training)
+        raise KeyboardInterrupt
+
+    keep = pretrain._keep
+    monkeypatch.setattr(pretrain, "_keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, tmp_path / "own.safetensors")
+    state = tmp_path / "own.resume.pt"
+    data = bytearray(state.read_bytes())
+    data[len(data) // 2] ^= 1
+    state.write_bytes(data)
+    with pytest.raises(UserError, match=r"own\.resume\.pt is no state of a training; delete it"):
+        run(photos, tmp_path / "own.safetensors")
+
+
+def test_every_file_of_the_folder_has_a_row(photos, finished):
+    rows = pd.read_csv(finished[0].with_suffix(".photos.csv"), keep_default_na=False).set_index("photo_id")
+    assert set(rows.index) == set(scan(photos).photo_id)
+    assert rows.status.value_counts().to_dict() == {"train": 16, "held_out": 3, "copy": 1, "unreadable": 1}
+    assert rows.reason["broken/0.jpg"] and rows.status["one/0.png"] == "train"
+
+
+def test_photos_that_change_meanwhile_are_rows_and_the_training_goes_on(photos, tmp_path, monkeypatch):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    accuracy = pretrain._accuracy
+
+    def then_changed(training, batches):
+        answer = accuracy(training, batches)
+        first, second = training.train[training.train.species == "red"].path[:2]
+        (folder / first).write_bytes((photos / "blue" / "0.png").read_bytes())
+        (folder / second).unlink(missing_ok=True)
+        (folder / training.test.path.iloc[0]).unlink(missing_ok=True)
+        return answer
+
+    monkeypatch.setattr(pretrain, "_accuracy", then_changed)
+    model = run(folder, tmp_path / "own.safetensors")
+    assert len(model.history["epochs"]) == 3 and len(model.history["changed"]) == 3
+    rows = pd.read_csv(tmp_path / "own.photos.csv")
+    assert rows[rows.status == "changed"].reason.str.contains("changed since|No such file").sum() == 3
+
+
+def test_a_folder_that_vanishes_stops_the_training_and_it_goes_on_once_it_is_back(
+    photos, finished, tmp_path, monkeypatch
+):
+    folder, away = tmp_path / "photos", tmp_path / "away"
+    shutil.copytree(photos, folder)
+    keep = pretrain._keep
+
+    def then_gone(training):
+        keep(training)
+        folder.rename(away)
+
+    monkeypatch.setattr(pretrain, "_keep", then_gone)
+    with pytest.raises(UserError, match=r"Not one of .* photos .* can be read any more.*goes on"):
+        run(folder, tmp_path / "own.safetensors")
+    away.rename(folder)
+    monkeypatch.setattr(pretrain, "_keep", keep)
+    assert run(folder, tmp_path / "own.safetensors").hash == finished[1].hash
+
+
+@contextmanager
+def no_file_larger_than(limit: int):
+    """What a full disk is to a writer: the system refuses to let a file grow."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.mark.parametrize("what", ["own.last.safetensors", "own.resume.pt"])
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(photos, finished, tmp_path, what):
+    checkpoint = finished[0].stat().st_size
+    limit = checkpoint // 2 if what.endswith("safetensors") else checkpoint + 1000  # the state has three times as much
+    out = tmp_path / "own.safetensors"
+    with pytest.raises(UserError, match=f"{what} cannot be written .*make room") as error, no_file_larger_than(limit):
+        run(photos, out)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.glob(".tmp-*"))
+    assert run(photos, out).hash == finished[1].hash
+
+
+def test_two_trainings_into_one_file_do_not_mix(photos, finished, tmp_path):
+    out = tmp_path / "own.safetensors"
+    code = "import sys, time; from fishlib.files import locks\n"
+    code += (
+        "with locks.held(sys.argv[1], 'the first', file='own.safetensors'): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=r"own\.safetensors is being written by the first \(process"):
+            run(photos, out)
+        assert run(photos, tmp_path / "other.safetensors", epochs=1).classes  # another file is free
+        other.kill()
+    assert run(photos, out).hash == finished[1].hash
 
 
 @pytest.mark.parametrize("changes", [{"accumulate": 2}, {"balanced": True}, {"mixed": True}])
@@ -146,9 +257,9 @@ def test_no_photo_and_no_species_is_lost_in_a_split(counts, share, seed):
     manifest = pd.DataFrame(rows, columns=["species", "sha256"]).assign(status="ok")
     if max(counts) == 1:
         with pytest.raises(UserError, match="two species"):
-            pretrain.split(manifest, share, seed)
+            lessons.split(manifest, share, seed)
         return
-    train, test, notes = pretrain.split(manifest, share, seed)
+    train, test, notes = lessons.split(manifest, share, seed)
     assert sorted([*train.sha256, *test.sha256]) == sorted(manifest.sha256)
     assert set(train.species) == set(manifest.species)
     for s, n in enumerate(counts):
@@ -159,7 +270,7 @@ def test_no_photo_and_no_species_is_lost_in_a_split(counts, share, seed):
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 99))
 def test_augmented_views(height, width, seed):
     image = np.full((height, width, 3), 100, np.uint8)
-    views = [pretrain.augment(image, np.random.default_rng(seed), pretrain.PRESET | {"size": 32}) for _ in range(2)]
+    views = [lessons.augment(image, np.random.default_rng(seed), pretrain.PRESET | {"size": 32}) for _ in range(2)]
     assert views[0].shape == (32, 32, 3)
     assert views[0].dtype == np.uint8
     np.testing.assert_array_equal(*views)

@@ -18,7 +18,7 @@ import filelock
 from fishlib.errors import UserError
 from fishlib.files import writing
 
-HELD = "FISHLIB_HELD"  # environment: folders whose lock a parent process holds (the kernels of `reproduce` write too)
+HELD = "FISHLIB_HELD"  # environment: what a parent process holds locked (the kernels of `reproduce` write too)
 LOCK = ".lock"
 HOLDER = ".lock-holder.json"
 
@@ -28,28 +28,34 @@ class InUse(UserError):
 
 
 @contextmanager
-def held(folder: Path, what: str, wait: float = 0.0):
+def held(folder: Path, what: str, wait: float = 0.0, file: str = ""):
     """Hold the folder for writing while the block runs; a process that holds it already, or whose parent does, goes on.
 
     what: the command or widget, for others to read. wait: seconds to wait for another holder; InUse, which names it,
-    after that. UserError where the folder cannot be written.
+    after that. file: hold no more than that file (and what lies beside it by its name); others may write others.
+    UserError where the folder cannot be written.
     """
     folder = Path(folder).resolve()
-    if str(folder) in _held_by_us():
+    target = folder / file
+    if str(target) in _held_by_us():
         yield
         return
-    if (folder / HOLDER).is_symlink():
-        raise UserError(f"{folder / HOLDER} is a link, where a lock is kept; remove it.")
+
+    note = _beside(folder, HOLDER, file)
+    if note.is_symlink():
+        raise UserError(f"{note} is a link, where a lock is kept; remove it.")
     lock = _acquire(
-        folder / LOCK, lambda: f"{folder} is being written by {holder(folder)}; wait for it or stop it.", wait
+        _beside(folder, LOCK, file),
+        lambda: f"{target} is being written by {holder(folder, file)}; wait for it or stop it.",
+        wait,
     )
     try:
-        _say_who(folder, what)
-        with _inherited(folder):
+        _say_who(note, what)
+        with _inherited(target):
             yield
     finally:
         with suppress(OSError):
-            (folder / HOLDER).unlink(missing_ok=True)
+            note.unlink(missing_ok=True)
         _release(lock)
 
 
@@ -60,20 +66,25 @@ def briefly(path: Path, wait: float = 10.0):
     Others who do so wait; InUse where somebody holds it for longer than `wait` seconds. Errors as `held`.
     """
     path = Path(path)
-    lock = _acquire(path.with_name(f".{path.name}.lock"), lambda: f"{path} is being written; try again.", wait)
+    lock = _acquire(_beside(path.parent, LOCK, path.name), lambda: f"{path} is being written; try again.", wait)
     try:
         yield
     finally:
         _release(lock)
 
 
-def holder(folder: Path) -> str:
+def holder(folder: Path, file: str = "") -> str:
     """Who writes into the folder, as part of a sentence; the least that is sure where nothing is readable."""
     try:
-        said = json.loads((Path(folder) / HOLDER).read_text(encoding="utf-8")[:4096])
+        said = json.loads(_beside(Path(folder), HOLDER, file).read_text(encoding="utf-8")[:4096])
         return f"{said['what']} (process {int(said['pid'])} on {said['host']}, since {said['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+def _beside(folder: Path, name: str, file: str) -> Path:
+    """Where a lock or its holder's note lies: of the whole folder, or of one file in it."""
+    return folder / (f".{file}{name}" if file else name)
 
 
 def _acquire(file: Path, busy: Callable[[], str], wait: float):
@@ -104,11 +115,11 @@ def _release(lock) -> None:
         lock.release()
 
 
-def _say_who(folder: Path, what: str) -> None:
+def _say_who(note: Path, what: str) -> None:
     since = datetime.now().astimezone().isoformat(timespec="seconds")
     said = {"what": what, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
     with suppress(UserError, OSError):  # only a courtesy: a full disk must not stop the work here
-        writing.write_text(folder / HOLDER, json.dumps(said))
+        writing.write_text(note, json.dumps(said))
 
 
 def _held_by_us() -> list[str]:
@@ -116,10 +127,10 @@ def _held_by_us() -> list[str]:
 
 
 @contextmanager
-def _inherited(folder: Path):
-    """Kernels started in the block know that the folder is held for them."""
+def _inherited(target: Path):
+    """Kernels started in the block know that the folder, or file, is held for them."""
     before = os.environ.get(HELD)
-    os.environ[HELD] = "\n".join([*_held_by_us(), str(folder)])
+    os.environ[HELD] = "\n".join([*_held_by_us(), str(target)])
     try:
         yield
     finally:

@@ -8,22 +8,38 @@ the number of workers nor on that of cores.
 
 import os
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from fishlib import cache
+from fishlib.errors import UnreadablePhoto, UserError
+from fishlib.files import paths
 from fishlib.naming import checkpoints
 from fishlib.photos import composite, decode, masks
 from fishlib.photos.composite import Variant
 from fishlib.removal import segments
+from fishlib.scores import evaluation
 from fishlib.study import Study, stage
 
 WORKERS = min(16, os.cpu_count() or 1)  # each holds the pictures of one block
+Answer = TypeVar("Answer")
+
+
+class Changed(UserError):
+    """Photos are not those of the manifest any more; reasons: photo_id -> what became of it."""
+
+    def __init__(self, reasons: dict[str, str]):
+        first, reason = next(iter(reasons.items()))
+        others = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        super().__init__(f"{first}: {reason}{others}; run notebook 01 again.")
+        self.reasons = reasons
 
 
 def compute(
@@ -40,68 +56,132 @@ def compute(
     each; source: "none", "imagenet" or a checkpoint (see classifier.load).
     The network is only loaded when something is absent. A photo is decoded and its mask read once, however
     many variants are wanted. Beside the answer, memory holds a block a worker, however many photos there are.
+    Raises Changed for photos that must be decoded and are not the manifest's, UserError for a full disk.
     """
     found = found.set_index("photo_id").loc[photos.photo_id]
-    parts = study.profile.composite.model_dump(exclude={"backgrounds", "dilations"})
-    parts |= {"side": study.profile.working_side, "code": cache.code_version(__name__)}
-    parts["network"] = checkpoints.identity(source, study.profile.backbone, study.profile.seed)
+    made_of = _made_of(study, source)
     name = f"features-{Path(source).stem}"
-    stopped, answer = threading.Event(), {}
+    wanted = len(photos) * len(variants)
+    answer: dict[str, np.ndarray] = {}
+    stopped = threading.Event()
 
     def block(start: int) -> int:
         """Put the features of one block into the answer; how many were computed."""
+        if stopped.is_set():
+            return 0
         span = slice(start, start + study.profile.block)
         rows = list(zip(photos.iloc[span].itertuples(), found.iloc[span].itertuples(), strict=True))
-        paths = _paths(study, rows, variants, parts)
-        kept = {v: cache.load(path) for v, path in paths.items()}
-        absent = [v for v in variants if kept[v] is None]
-        shown = [picture(study, *row, absent) for row in rows] if absent else []
-        for v in variants:
+        stamps = [_stamp(study, *row) for row in rows]
+        entries = {variant: _entry(study, variant, stamps, made_of) for variant in variants}
+        kept = {variant: _kept(entry, len(rows)) for variant, entry in entries.items()}
+        absent = [variant for variant in variants if kept[variant] is None]
+        shown = _shown(study, rows, stamps, absent) if absent else []
+
+        for variant in variants:
             if stopped.is_set():
                 break
-            if v in absent:
-                kept[v] = {"features": network(np.stack([p.pop(v) for p in shown]))}
-                cache.save(paths[v], compress=False, **kept[v])
-            values = kept[v]["features"]
-            answer.setdefault(v.name, np.empty((len(photos), values.shape[1]), np.float32))[span] = values
+            values = kept[variant]
+            if values is None:
+                values = network(np.stack([pictures.pop(variant) for pictures in shown]))
+                cache.save(entries[variant], compress=False, features=values)
+            _put(study, answer, variant, span, values, len(photos))
             bar.update(len(rows))
         return len(rows) * len(absent)
 
-    n = len(photos) * len(variants)
-    with stage(study, name) as record, tqdm(total=n, desc=name, leave=False) as bar:
+    with stage(study, name) as record, tqdm(total=wanted, desc=name, leave=False) as bar:
         with _network(study, source) as network, ThreadPoolExecutor(workers) as pool:
             try:
                 record["computed"] = sum(pool.map(block, range(0, len(photos), study.profile.block)))
+            except Changed as error:
+                stopped.set()
+                raise Changed(_changed(study, photos) | error.reasons) from error
             finally:
                 stopped.set()  # an interrupted block ends after its variant; its finished ones are kept
-        record["reused"] = n - record["computed"]
-    return {v.name: answer[v.name] for v in variants}
+        record["reused"] = wanted - record["computed"]
+    return {variant.name: answer[variant.name] for variant in variants}
 
 
 def picture(study: Study, photo, found, variants: list[Variant]) -> dict[Variant, np.ndarray]:
-    """The pictures a classifier sees of one photo: variant -> uint8 (224, 224, 3); photo and mask are read once."""
+    """The pictures a classifier sees of one photo: variant -> uint8 (224, 224, 3); photo and mask are read once.
+
+    photo: its row of the manifest; found: its row of a segments frame of `study.method`. Raises Changed where the
+    file is not the manifest's any more.
+    """
     settings = study.profile.composite
-    original = decode.decode(study.photos / photo.path)
-    image = decode.working(original, study.profile.working_side)
-    mask = segments.read_mask(study, study.method, found) if any(v.mask for v in variants) else None
+    try:
+        original = decode.read(paths.inside(study.photos, photo.path), photo.sha256)
+    except UnreadablePhoto as error:
+        raise Changed({photo.photo_id: str(error)}) from error
+    image = decode.working(original.pixels, study.profile.working_side)
+
+    mask = None
+    if any(variant.mask for variant in variants):
+        mask = segments.read_mask(study, study.method, found)
+    if mask is not None:
+        mask = masks.resize_mask(mask, image.shape[:2])
+
     box = segments.box(found)
-    mask = None if mask is None else masks.resize_mask(mask, image.shape[:2])
-    box = None if box is None else box * (image.shape[1] / original.shape[1])
-    options = settings.size, settings.fit, settings.crop_margin
-    return {v: composite.compose(image, mask, box, v, *options) for v in variants}
+    if box is not None:
+        box = box * (image.shape[1] / original.width)
+
+    shown = {}
+    for variant in variants:
+        shown[variant] = composite.compose(image, mask, box, variant, settings.size, settings.fit, settings.crop_margin)
+    return shown
 
 
 def pictures(study: Study, photos: pd.DataFrame, found: pd.DataFrame, variant: Variant) -> np.ndarray:
     """All photos in one variant, uint8 (N, 224, 224, 3): 150 kB each, for training the whole network."""
-    rows = zip(photos.itertuples(), found.set_index("photo_id").loc[photos.photo_id].itertuples(), strict=True)
+    found = found.set_index("photo_id").loc[photos.photo_id]
+    rows = zip(photos.itertuples(), found.itertuples(), strict=True)
     with ThreadPoolExecutor(WORKERS) as pool:
-        return np.stack(list(pool.map(lambda row: picture(study, *row, [variant])[variant], rows)))
+        try:
+            return np.stack(list(pool.map(lambda row: picture(study, *row, [variant])[variant], rows)))
+        except Changed as error:
+            pool.shutdown(cancel_futures=True)
+            raise Changed(_changed(study, photos) | error.reasons) from error
+
+
+def usable(manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """(rows of the manifest whose photos count, photo_id -> reason of those that did until they were cut)."""
+    photos = manifest[manifest.status == "ok"]
+    rows = found.set_index("photo_id").loc[photos.photo_id]
+    counted = rows.status.isin(evaluation.COUNTED)
+    return photos[counted.to_numpy()].reset_index(drop=True), rows.reason[~counted].to_dict()
+
+
+def without_changed(
+    study: Study, photos: pd.DataFrame, work: Callable[[pd.DataFrame], Answer]
+) -> tuple[Answer, dict[str, str]]:
+    """(work(photos), photo_id -> reason of the photos it had to do without, since they changed after the scan).
+
+    work is begun anew without them; what it kept of blocks of the same photos is found again.
+    """
+    reasons: dict[str, str] = {}
+    while True:
+        there = photos[~photos.photo_id.isin(reasons)].reset_index(drop=True)
+        if there.empty:
+            raise UserError(f"No photo of {study.photos} is what the manifest says any more; run notebook 01 again.")
+        try:
+            return work(there), reasons
+        except Changed as error:
+            reasons |= error.reasons
+
+
+def told(reasons: dict[str, str]) -> list[str]:
+    """Notes on the photos that a stage had to do without."""
+    if not reasons:
+        return []
+    named = "; ".join(f"{photo_id} ({reason})" for photo_id, reason in list(reasons.items())[:3])
+    more = "; ..." if len(reasons) > 3 else ""
+    return [f"Photos not counted, since they changed after the scan: {len(reasons)} ({named}{more}). Scan them again."]
 
 
 @contextmanager
-def _network(study: Study, source: str):
+def _network(study: Study, source: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
     """A function pictures (B, 224, 224, 3) -> features (B, D) for many threads; its first call loads the network."""
-    lock, loaded = threading.Lock(), []
+    lock = threading.Lock()
+    loaded = []
 
     def answer(pictures: np.ndarray) -> np.ndarray:
         import torch  # which a cached run never needs
@@ -111,11 +191,12 @@ def _network(study: Study, source: str):
         with lock:
             if not loaded:
                 loaded.append(classifier.load(source, study.profile.backbone, study.device, study.profile.seed))
-        on_cpu = loaded[0].device.type == "cpu"
+        [model] = loaded
+        on_cpu = model.device.type == "cpu"
         if on_cpu and torch.get_num_threads() != 1:
             torch.set_num_threads(1)  # for this thread alone
         with nullcontext() if on_cpu else lock:  # a GPU takes one block at a time
-            return classifier.features(loaded[0], pictures)
+            return classifier.features(model, pictures)
 
     try:
         yield answer
@@ -126,19 +207,71 @@ def _network(study: Study, source: str):
             torch.set_num_threads(torch.get_num_threads())  # threads made later take what was set last
 
 
-def _paths(study: Study, rows: list, variants: list[Variant], parts: dict) -> dict:
-    """Variant -> path of a block's artifact."""
-    stamps, paths = [_stamp(study, *row) for row in rows], {}
-    for v in variants:
-        # what a variant does not use does not change it: the original is shared by all methods
-        used = [s if v.crop or v.mask else s[:1] for s in stamps]
-        paths[v] = cache.entry(study.cache, "features", cache.key(photos=used, variant=v, **parts))
-    return paths
+def _made_of(study: Study, source: str) -> dict:
+    """What features are made of beside photos, masks and variants, for their key."""
+    return {
+        **study.profile.composite.model_dump(exclude={"backgrounds", "dilations"}),
+        "side": study.profile.working_side,
+        "code": cache.code_version(__name__),
+        "network": checkpoints.identity(source, study.profile.backbone, study.profile.seed),
+    }
 
 
 def _stamp(study: Study, photo, found) -> list:
-    """What the pictures of a photo are made of: hashes of photo and mask, and the box."""
-    mask = isinstance(found.mask_file, str) and found.mask_file
-    path = study.out / "segments" / study.method / found.mask_file if mask else None
+    """What the pictures of a photo are made of: [hash of the photo, hash of its mask or None, box or None]."""
+    mask_hash = None
+    if isinstance(found.mask_file, str) and found.mask_file:
+        folder = study.out / "segments" / study.method
+        try:
+            mask_hash = cache.file_hash(paths.inside(folder, found.mask_file))
+        except OSError as error:
+            raise UserError(
+                f"{folder / found.mask_file} cannot be read ({error.strerror}); run notebook 02."
+            ) from error
     box = segments.box(found)
-    return [photo.sha256, cache.file_hash(path) if path else None, None if box is None else box.tolist()]
+    return [photo.sha256, mask_hash, None if box is None else box.tolist()]
+
+
+def _entry(study: Study, variant: Variant, stamps: list[list], made_of: dict) -> Path:
+    """Where the features of a block in one variant lie."""
+    # what a variant does not use does not change it: the original is shared by all methods
+    used = stamps if variant.crop or variant.mask else [stamp[:1] for stamp in stamps]
+    return cache.entry(study.cache, "features", cache.key(photos=used, variant=variant, **made_of))
+
+
+def _kept(entry: Path, n_photos: int) -> np.ndarray | None:
+    """The features of a block, float32 (n_photos, D), as they were kept; None where nothing usable was."""
+    arrays = cache.load(entry) or {}
+    values = arrays.get("features")
+    if values is None or values.dtype != np.float32 or values.ndim != 2 or len(values) != n_photos:
+        return None
+    return values
+
+
+def _shown(study: Study, rows: list[tuple], stamps: list[list], variants: list[Variant]) -> list[dict]:
+    """The pictures of a block: for each photo variant -> uint8 (224, 224, 3)."""
+    shown = [picture(study, *row, variants) for row in rows]
+    if stamps != [_stamp(study, *row) for row in rows]:
+        raise UserError(f"Masks of {study.out / 'segments' / study.method} changed while they were read; run again.")
+    return shown
+
+
+def _put(study: Study, answer: dict, variant: Variant, span: slice, values: np.ndarray, n_photos: int) -> None:
+    """Copy the features of a block into those of all photos, which are made by the first."""
+    width = values.shape[1]
+    every = answer.setdefault(variant.name, np.empty((n_photos, width), np.float32))
+    if every.shape[1] != width:
+        raise UserError(f"{study.cache / 'features'} is damaged; delete it, then run again.")
+    every[span] = values
+
+
+def _changed(study: Study, photos: pd.DataFrame) -> dict[str, str]:
+    """photo_id -> reason of every photo that is not the manifest's any more."""
+    reasons = {}
+    for photo in photos.itertuples():
+        try:
+            if cache.file_hash(paths.inside(study.photos, photo.path)) != photo.sha256:
+                reasons[photo.photo_id] = "changed since the scan"
+        except OSError as error:
+            reasons[photo.photo_id] = f"gone since the scan: {error.strerror or error}"
+    return reasons

@@ -1,6 +1,7 @@
 """The predictions stage: inference only, no training on the variants (paper 4.3.2, tables 2 to 4)."""
 
 import json
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from fishlib import cache
 from fishlib.errors import UserError
 from fishlib.files.frames import write_frame
 from fishlib.naming import checkpoints, features
-from fishlib.photos.composite import BASIC, ORIGINAL, variants_of_tables
+from fishlib.photos.composite import BASIC, ORIGINAL, Variant, variants_of_tables
 from fishlib.photos.draws import split_half
 from fishlib.photos.matching import masked_logits, match_classes
 from fishlib.study import Study, keep_notes
@@ -22,22 +23,21 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
 
     With a classifier: 2-stage MA, its outputs of other species masked. Without one: a linear head trained on
     the original photos of half of each species is asked about the other half. `top5` is JSON, a list of
-    [species, confidence] pairs. Also writes predictions.csv.
+    [species, confidence] pairs. A photo that changed since the scan is listed as unreadable and not counted.
+    Also writes predictions.csv.
     """
-    photos = manifest[manifest.status == "ok"].reset_index(drop=True)
+    photos, lost = features.usable(manifest, found)
     wanted = variants_of_tables(study.profile.composite.backgrounds, study.profile.composite.dilations)
-    answer = _masked_outputs if study.classifier else _half_split
-    evaluated, species, logits, notes = answer(study, photos, found, wanted)
+    ask = _masked_outputs if study.classifier else _half_split
+    answers, changed = features.without_changed(study, photos, lambda there: ask(study, there, found, wanted))
+    lost |= changed
+    notes = answers.notes + features.told(lost)
+
     status = found.set_index("photo_id").status
     rows = []
     for variant in wanted:
-        chances = _softmax(logits[variant.name])
-        order = np.argsort(-chances, axis=1, kind="stable")[:, :5]
-        for photo, p, best in zip(evaluated.itertuples(), chances, order, strict=True):
-            top5, named = [[species[i], round(float(p[i]), 4)] for i in best], species[best[0]]
-            right, listed = int(named == photo.species), json.dumps(top5, ensure_ascii=False)
-            line = (photo.photo_id, photo.species, variant.name, status[photo.photo_id], named, top5[0][1])
-            rows.append((*line, listed, right, 1))
+        rows += _rows(variant, answers, status)
+        rows += _unreadable(variant, manifest[manifest.photo_id.isin(lost)])
     frame = pd.DataFrame(rows, columns=COLUMNS)
     write_frame(frame, study.out / "predictions.csv")
     keep_notes(study, "inference", notes)
@@ -46,75 +46,146 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
 
 def judge(study: Study) -> str:
     """Who names the fish in tables 2 to 4, for captions."""
-    described = checkpoints.describe(study.classifier or _features_source(study), study.profile.backbone)
-    return described if study.classifier else f"linear head on {described}"
+    if study.classifier:
+        return checkpoints.describe(study.classifier, study.profile.backbone)
+    return f"linear head on {checkpoints.describe(_features_source(study), study.profile.backbone)}"
+
+
+class Answers(NamedTuple):
+    """photos: the rows of the manifest that were judged (N); species: names of the outputs (T); logits: variant ->
+    (N, T); notes: how they came."""
+
+    photos: pd.DataFrame
+    species: list[str]
+    logits: dict[str, np.ndarray]
+    notes: list[str]
+
+
+def _rows(variant: Variant, answers: Answers, status: pd.Series) -> list[tuple]:
+    """COLUMNS of every judged photo in one variant. status: of its mask, by photo_id."""
+    chances = _softmax(answers.logits[variant.name])  # (N, T)
+    best_five = np.argsort(-chances, axis=1, kind="stable")[:, :5]
+
+    rows = []
+    for photo, chance, best in zip(answers.photos.itertuples(), chances, best_five, strict=True):
+        top5 = [[answers.species[i], round(float(chance[i]), 4)] for i in best]
+        predicted, confidence = top5[0]
+        rows.append(
+            (
+                photo.photo_id,
+                photo.species,
+                variant.name,
+                status[photo.photo_id],
+                predicted,
+                confidence,
+                json.dumps(top5, ensure_ascii=False),
+                int(predicted == photo.species),
+                1,
+            )
+        )
+    return rows
+
+
+def _unreadable(variant: Variant, photos: pd.DataFrame) -> list[tuple]:
+    """COLUMNS of photos that were listed and could not be judged."""
+    nothing = ("", np.nan, "[]", np.nan, 0)
+    return [(photo.photo_id, photo.species, variant.name, "unreadable", *nothing) for photo in photos.itertuples()]
 
 
 def _features_source(study: Study) -> str:
     """What the head of `_half_split` learns on."""
-    return "imagenet" if "imagenet" in study.profile.pretrainings else study.profile.pretrainings[-1]
+    pretrainings = study.profile.pretrainings
+    return "imagenet" if "imagenet" in pretrainings else pretrainings[-1]
 
 
-def _masked_outputs(study, photos, found, wanted):
-    """2-stage MA: (evaluated photos, species, variant -> logits (N, T), notes)."""
-    species, classes = sorted(photos.species.unique()), checkpoints.classes(study.classifier)
+def _masked_outputs(study: Study, photos: pd.DataFrame, found: pd.DataFrame, wanted: list[Variant]) -> Answers:
+    """2-stage MA: the classifier's own outputs, those of the photos' species alone."""
+    species = sorted(photos.species.unique())
+    classes = checkpoints.classes(study.classifier)
     indices = list(match_classes(species, classes).values())
+
     values = features.compute(study, photos, found, wanted, study.classifier)
-    logits = _outputs(study, values, indices)
+    logits, left_out = _outputs(study, values, indices)
     notes = [f"Masked outputs: the best of {len(species)} among its {len(classes)} species, no further training."]
-    return photos, species, logits, [*notes, *checkpoints.trained_on(study.classifier, photos)]
+    notes += left_out
+    notes += checkpoints.trained_on(study.classifier, photos)
+    return Answers(photos, species, logits, notes)
 
 
-def _outputs(study, values: dict[str, np.ndarray], indices: list[int]) -> dict[str, np.ndarray]:
-    """Variant -> masked outputs (N, T) of the classifier for its features; cached, so that a run again loads none."""
-    of = {"network": checkpoints.identity(study.classifier, study.profile.backbone, study.profile.seed)}
-    of |= {"x": {v: cache.array_hash(x) for v, x in values.items()}, "indices": indices}
-    of["code"] = cache.code_version("fishlib.naming.classifier", "fishlib.photos.matching")
-    path = cache.entry(study.cache, "outputs", cache.key(**of))
-    kept = cache.load(path)
-    if kept is None:
+def _outputs(
+    study: Study, values: dict[str, np.ndarray], indices: list[int]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """(variant -> masked outputs (N, T) of the classifier for its features, notes on its checkpoint).
+
+    Cached, so that a run again loads no network.
+    """
+    key = cache.key(
+        network=checkpoints.identity(study.classifier, study.profile.backbone, study.profile.seed),
+        x={variant: cache.array_hash(x) for variant, x in values.items()},
+        indices=indices,
+        code=cache.code_version("fishlib.naming.classifier", "fishlib.photos.matching"),
+    )
+    entry = cache.entry(study.cache, "outputs", key)
+    kept = cache.load(entry) or {}
+    whole = all(name in kept and kept[name].shape == (len(x), len(indices)) for name, x in values.items())
+    if not whole or "notes" not in kept:
         from fishlib.naming import classifier
 
         model = classifier.load(study.classifier, study.profile.backbone, study.device, study.profile.seed)
-        kept = {v: masked_logits(classifier.logits(model, x), indices) for v, x in values.items()}
-        cache.save(path, **kept)
-    return kept
+        kept = {name: masked_logits(classifier.logits(model, x), indices) for name, x in values.items()}
+        kept["notes"] = np.array(model.notes, dtype=str)
+        cache.save(entry, **kept)
+    return {name: kept[name] for name in values}, kept["notes"].tolist()
 
 
-def _half_split(study, photos, found, wanted):
-    """A head trained on the originals of half of each species: same answer as `_masked_outputs`."""
+def _half_split(study: Study, photos: pd.DataFrame, found: pd.DataFrame, wanted: list[Variant]) -> Answers:
+    """A linear head trained on the originals of half of each species, asked about the other half."""
     from fishlib.naming import transfer
 
     seed, settings = study.profile.seed, study.profile.transfer
     train_ids, test_ids, too_few = split_half(photos, seed)
-    rest = photos[~photos.species.isin(too_few)]
-    species = sorted(rest.species.unique())
+    halved = photos[~photos.species.isin(too_few)]
+    species = sorted(halved.species.unique())
     if len(species) < 2:
         raise UserError(f"{study.photos} has fewer than two species with two usable photos; nothing can be compared.")
+
     source = _features_source(study)
     basic = list(BASIC.values())
-    every = features.compute(study, rest, found, basic, source)  # figure 3 asks for these as well
-    is_test = rest.photo_id.isin(set(test_ids)).to_numpy()
-    evaluated = rest[is_test]
+    others = [variant for variant in wanted if variant not in basic]
+    is_test = halved.photo_id.isin(set(test_ids)).to_numpy()
+    is_train = halved.photo_id.isin(set(train_ids)).to_numpy()
+    judged = halved[is_test]
+
+    every = features.compute(study, halved, found, basic, source)  # figure 3 asks for these as well
     values = {name: x[is_test] for name, x in every.items()}
-    others = [v for v in wanted if v not in basic]
-    values |= features.compute(study, evaluated, found, others, source) if others else {}
-    train = np.flatnonzero(rest.photo_id.isin(set(train_ids)).to_numpy())
-    labels = np.array([species.index(s) for s in rest.species])
-    weights, bias = transfer.train_heads(
-        every[ORIGINAL.name], labels, train[None], len(species), settings.epochs, settings.learning_rate, [seed]
+    if others:
+        values |= features.compute(study, judged, found, others, source)
+
+    train_rows = np.flatnonzero(is_train)
+    labels = np.array([species.index(name) for name in halved.species])
+    weights, biases = transfer.train_heads(
+        every[ORIGINAL.name],
+        labels,
+        train_rows[None],  # one head
+        len(species),
+        settings.epochs,
+        settings.learning_rate,
+        [seed],
     )
-    logits = {name: x @ np.asarray(weights[0]).T + np.asarray(bias[0]) for name, x in values.items()}
+    [weight], [bias] = weights, biases
+    logits = {name: x @ np.asarray(weight).T + np.asarray(bias) for name, x in values.items()}
+
     notes = [
         f"No classifier knows these species: a linear head on {checkpoints.describe(source, study.profile.backbone)} "
-        f"was trained on the original photos of half of each species ({len(train)} photos) and is evaluated on "
-        f"the other half ({len(evaluated)} photos)."
+        f"was trained on the original photos of half of each species ({len(train_rows)} photos) and is evaluated on "
+        f"the other half ({len(judged)} photos)."
     ]
     if too_few:
         notes.append(f"Left out, with a single usable photo: {', '.join(sorted(too_few))}.")
-    return evaluated, species, logits, notes
+    return Answers(judged, species, logits, notes)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Shares (N, T) that add up to 1 in each row, of logits (N, T)."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)

@@ -1,51 +1,53 @@
 """`fishlib pretrain`: fine-tune a timm backbone on a folder of many species, for 2-stage MA and TL."""
 
 import hashlib
-import itertools
 import json
-import math
-import pickle
-from collections import deque
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from fishlib.errors import UserError
-from fishlib.files import writing
-from fishlib.naming import classifier
+from fishlib.files import locks, tensors, writing
+from fishlib.files.frames import write_frame
+from fishlib.naming import classifier, finetune, lessons
 from fishlib.naming.checkpoints import SWIN_T
 from fishlib.naming.classifier import Classifier
-from fishlib.photos import decode
-from fishlib.photos.composite import to_square
+from fishlib.naming.finetune import PRESET
 from fishlib.photos.manifest import scan
 
-# Our choice; the earlier work behind the paper's classifier is not known in such detail. AdamW, warm-up and
-# cosine, weight decay, smoothing and clipping are those of Swin (Liu et al. 2021, appendix A2.1).
-PRESET = {
-    "epochs": 30,
-    "lr": 5e-4,
-    "head_rate": 10,  # the new layer learns that many times faster than what is trained already
-    "batch": 32,
-    "accumulate": 1,  # a batch is computed in that many parts, for a small memory
-    "warmup": 2,  # epochs
-    "weight_decay": 0.05,
-    "smoothing": 0.1,
-    "clip": 5.0,  # norm of the gradient
-    "held_out": 0.2,  # share of each species' photos, at least one of two
-    "balanced": False,  # True: an epoch draws every species equally often
-    "mixed": None,  # bfloat16; None: on a GPU that has it (on a CPU depthwise layers get slower)
-    "size": 224,
-    "least_area": 0.6,  # augmentation: smallest window, as a share of the photo
-    "colour": 0.2,  # augmentation: brightness, contrast, saturation, each up to this share more or less
-}
-AHEAD = 3  # batches decoded while the network works
+
+@dataclass
+class Training:
+    """A training under way.
+
+    train, test: rows of the manifest; classes: the species, sorted; history: what the checkpoint will tell (settings,
+    notes, a row an epoch). changed: photo_id -> reason of photos that were not what the scan saw; optimiser: AdamW.
+    """
+
+    photos: Path
+    out: Path
+    seed: int
+    settings: dict
+    base: Classifier
+    train: pd.DataFrame
+    test: pd.DataFrame
+    classes: list[str]
+    history: dict
+    changed: dict[str, str]
+    model: torch.nn.Module
+    optimiser: torch.optim.Optimizer
+
+    @property
+    def state_file(self) -> Path:
+        """What a killed training goes on from."""
+        return self.out.with_suffix(".resume.pt")
 
 
 def pretrain(
@@ -63,214 +65,164 @@ def pretrain(
 
     start: "imagenet", "none" or a checkpoint file, whose backbone is taken; settings override PRESET. Best is
     the highest held-out accuracy, the latest of equals. Both files hold classes, normalisation, sha256 of the
-    training photos and history (settings, notes on species and photos left out, a row an epoch). Killed and
-    started again it goes on after the last whole epoch and reaches the same weights; finished, it returns
-    what is there. Raises UserError for unusable photos, settings or files.
+    training photos and history (settings, notes on species and photos left out, a row an epoch); <stem>.photos.csv
+    says what became of every file of the folder. Killed and started again it goes on after the last whole epoch and
+    reaches the same weights; finished, it returns what is there. Raises UserError for unusable photos, settings or
+    files, for a full disk, and while another process trains into the same file.
     """
-    if unknown := sorted(set(settings) - set(PRESET)):
+    unknown = sorted(set(settings) - set(PRESET))
+    if unknown:
         raise UserError(f"Pretraining has no setting {', '.join(unknown)}; choose from {', '.join(PRESET)}.")
-    settings, photos, out = PRESET | settings, Path(photos), Path(out)
+    out = Path(out)
     if out.suffix != ".safetensors":
         raise UserError(f"{out} does not end in .safetensors; that is the format it is written in.")
-    base = classifier.load(start, backbone, device, seed)
-    train, test, notes = split(scan(photos, progress), settings["held_out"], seed)
-    classes = sorted(train.species.unique())
-    made_of = [base.hash, seed, settings, *(f[["species", "sha256"]].values.tolist() for f in (train, test))]
-    history = {"fingerprint": hashlib.sha256(json.dumps(made_of).encode()).hexdigest(), "start": str(start)}
-    history |= {"settings": settings, "notes": notes, "epochs": []}
-    say = tqdm.write if progress else lambda _: None
-    for note in notes:
-        say(note)
-    state_file = out.with_suffix(".resume.pt")
-    model, optimiser = _prepare(base, len(classes), settings)
-    if resume and state_file.is_file():
-        _restore(state_file, model, optimiser, history)
-    elif resume and (done := _finished(out, history)):
-        return done
 
-    with ThreadPoolExecutor() as pool:
-        for epoch in range(len(history["epochs"]), settings["epochs"]):
-            batches = _pictures(pool, photos, train, classes, settings, [seed, epoch])
-            bar = tqdm(batches, f"epoch {epoch + 1}", _steps(train, settings), leave=False, disable=not progress)
-            loss = _train(model, optimiser, base, bar, settings, [seed, epoch])
-            accuracy = _accuracy(model, base, _pictures(pool, photos, test, classes, settings))
-            say(f"epoch {epoch + 1} of {settings['epochs']}: loss {loss:.3f}, held out {accuracy:.1%} right")
-            history["epochs"].append({"epoch": epoch + 1, "loss": loss, "held_out_accuracy": accuracy})
-            state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-            facts = {"pretraining": out.stem, "mean": base.mean, "std": base.std, "classes": classes}
-            facts |= {"history": history, "training_hashes": set(train.sha256)}
-            now = classifier.build(base.name, dict(state), "cpu", **facts)
-            # the state comes last: a kill before it repeats this epoch and writes the same files again
-            classifier.save(now, out.with_suffix(".last.safetensors"))
-            if accuracy >= max(e["held_out_accuracy"] for e in history["epochs"]):
-                classifier.save(now, out)
-            kept = {"model": state, "optimiser": optimiser.state_dict(), "history": json.dumps(history)}
-            with writing.atomic(state_file) as temporary:
-                torch.save(kept, temporary)
-    best = replace(classifier.load(out, device=device), history=history)
-    classifier.save(best, out)
-    state_file.unlink(missing_ok=True)
+    say: Callable[[str], None] = tqdm.write if progress else _say_nothing
+    with locks.held(out.parent, f"fishlib pretrain --out {out.name}", file=out.name):
+        base = classifier.load(start, backbone, device, seed)
+        manifest = scan(Path(photos), progress)
+        training = _begin(Path(photos), out, base, str(start), manifest, PRESET | settings, seed)
+        for note in training.history["notes"]:
+            say(note)
+
+        if resume and training.state_file.is_file():
+            _restore(training)
+        elif resume and out.is_file():
+            finished = _finished(training)
+            if finished is not None:
+                return finished
+
+        with ThreadPoolExecutor() as pool:
+            for epoch in range(len(training.history["epochs"]), training.settings["epochs"]):
+                _epoch(training, epoch, pool, say, progress)
+                _keep(training)
+        best = replace(classifier.load(out, device=device), history=training.history)
+        classifier.save(best, out)
+        _write_roles(training, manifest)
+        training.state_file.unlink(missing_ok=True)
     return best
 
 
-def split(manifest: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """(training rows, held-out rows, notes) of a manifest: a seeded share of each species is held out.
-
-    Copies of a file count once; a species with one photo trains but is not held out; notes name it, and every
-    species without a readable photo. Raises UserError for fewer than two species or nothing to hold out.
-    """
-    readable = manifest[manifest.status == "ok"]
-    usable = readable.drop_duplicates("sha256")
-    train, test = [], []
-    for _, rows in usable.groupby("species"):
-        rows = rows.sort_values("sha256").sample(frac=1, random_state=seed)
-        n = min(max(1, round(share * len(rows))), len(rows) - 1)
-        test.append(rows[:n])
-        train.append(rows[n:])
-    if len(train) < 2 or not sum(map(len, test)):
-        raise UserError("Pretraining needs two species with a readable photo, one of them with two; add photos.")
-    alone = [rows.species.iloc[0] for rows, held in zip(train, test, strict=True) if held.empty]
-    lost = sorted(set(manifest.species) - set(usable.species) - {""})
-    notes = []
-    if lost:
-        notes.append(f"Species left out, without a photo of their own that can be read: {', '.join(lost)}.")
-    if alone:
-        notes.append(f"Species trained on their only photo, none held out: {', '.join(alone)}.")
-    if twice := len(readable) - len(usable):
-        notes.append(f"Photos left out as copies of another: {twice}.")
-    return pd.concat(train), pd.concat(test), notes
+def _begin(photos, out, base: Classifier, start: str, manifest: pd.DataFrame, settings: dict, seed: int) -> Training:
+    """A training before its first epoch."""
+    train, test, notes = lessons.split(manifest, settings["held_out"], seed)
+    classes = sorted(train.species.unique())
+    seen = [rows[["species", "sha256"]].values.tolist() for rows in (train, test)]
+    made_of = [base.hash, seed, settings, *seen]
+    history = {
+        "fingerprint": hashlib.sha256(json.dumps(made_of).encode()).hexdigest(),
+        "start": start,
+        "settings": settings,
+        "notes": [*base.notes, *notes],
+        "epochs": [],
+    }
+    model, optimiser = finetune.prepare(base, len(classes), settings)
+    return Training(photos, out, seed, settings, base, train, test, classes, history, {}, model, optimiser)
 
 
-def augment(image: np.ndarray, random: np.random.Generator, settings: dict) -> np.ndarray:
-    """A training view, uint8 (size, size, 3), of uint8 (H, W, 3): a window, maybe mirrored, colours shifted.
+def _epoch(training: Training, epoch: int, pool: ThreadPoolExecutor, say: Callable, progress: bool) -> None:
+    """Train for one epoch, ask about the held-out photos and put both numbers into the history."""
+    settings, seeds = training.settings, [training.seed, epoch]
+    steps = finetune.steps_of(len(training.train), settings)
 
-    Windows are squashed to the square like whole photos in evaluation; they keep at least `least_area`.
-    """
-    height, width = image.shape[:2]
-    area, stretch = random.uniform(settings["least_area"], 1), math.exp(random.uniform(-0.1, 0.1))
-    h = min(height, max(1, round(height * math.sqrt(area) * stretch)))
-    w = min(width, max(1, round(width * math.sqrt(area) / stretch)))
-    top, left = random.integers(height - h + 1), random.integers(width - w + 1)
-    view = to_square(image[top : top + h, left : left + w], settings["size"]).astype(np.float32)
-    if random.random() < 0.5:
-        view = view[:, ::-1]
-    brightness, contrast, saturation = 1 + settings["colour"] * random.uniform(-1, 1, 3)
-    grey = view.mean(2, keepdims=True)
-    view = grey + saturation * (view - grey)
-    view = brightness * (view.mean() + contrast * (view - view.mean()))
-    return np.clip(np.rint(view), 0, 255).astype(np.uint8)
+    batches = _batches(training, pool, training.train, seeds)
+    with tqdm(batches, f"epoch {epoch + 1}", steps, leave=False, disable=not progress) as bar:
+        loss = finetune.train_epoch(training.model, training.optimiser, training.base, bar, steps, settings, seeds)
+    accuracy = _accuracy(training, _batches(training, pool, training.test))
+
+    say(f"epoch {epoch + 1} of {settings['epochs']}: loss {loss:.3f}, held out {accuracy:.1%} right")
+    training.history["epochs"].append({"epoch": epoch + 1, "loss": loss, "held_out_accuracy": accuracy})
+    if training.changed:
+        training.history["changed"] = training.changed
 
 
-def _steps(rows: pd.DataFrame, settings: dict) -> int:
-    return math.ceil(len(rows) / settings["batch"])
+def _batches(training: Training, pool: ThreadPoolExecutor, rows: pd.DataFrame, seeds: list[int] | None = None):
+    return lessons.batches(pool, training.photos, rows, training.classes, training.settings, training.changed, seeds)
 
 
-def _pictures(
-    pool, photos: Path, rows: pd.DataFrame, classes: list[str], settings: dict, seeds: list[int] | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches (uint8 (B, size, size, 3), class indices (B,)); seeds shuffle and augment, for training."""
-    labels, order = np.array([classes.index(s) for s in rows.species]), np.arange(len(rows))
-    if seeds:
-        share = 1 / (np.bincount(labels)[labels] * len(set(labels))) if settings["balanced"] else None
-        order = np.random.default_rng(seeds).choice(order, len(order), settings["balanced"], share)
-
-    def one(place: int) -> np.ndarray:
-        image = decode.decode(photos / rows.path.iloc[order[place]])
-        if seeds is None:
-            return to_square(image, settings["size"])
-        return augment(image, np.random.default_rng([*seeds, place]), settings)
-
-    def begin(places: np.ndarray):
-        return [pool.submit(one, place) for place in places], labels[order[places]]
-
-    # parts of nearly one size: batch norm suffers from a last batch of two photos
-    batches = iter(np.array_split(np.arange(len(order)), _steps(rows, settings)))
-    waiting = deque(map(begin, itertools.islice(batches, AHEAD)))
-    while waiting:
-        pending, target = waiting.popleft()
-        waiting.extend(map(begin, itertools.islice(batches, 1)))
-        yield np.stack([p.result() for p in pending]), target
-
-
-def _prepare(base: Classifier, n_classes: int, settings: dict):
-    """The backbone with a new last layer of zeros, and AdamW that leaves biases and norms undecayed."""
-    model = classifier.create(base.name, num_classes=n_classes)
-    head = list(model.get_classifier().parameters())
-    for parameter in head:
-        torch.nn.init.zeros_(parameter)  # EfficientNet's own draw starts at twice the loss of guessing
-    model.load_state_dict(base.model.state_dict(), strict=False)  # all but the new layer
-    model.to(base.device, memory_format=torch.channels_last)
-    rest = [p for p in model.parameters() if all(p is not h for h in head)]
-    groups = []
-    for parameters, rate in ((rest, 1), (head, settings["head_rate"])):
-        for some, decay in ((lambda p: p.ndim > 1, settings["weight_decay"]), (lambda p: p.ndim <= 1, 0)):
-            groups.append({"params": [*filter(some, parameters)], "weight_decay": decay, "rate": rate})
-    return model, torch.optim.AdamW(groups, lr=settings["lr"])
-
-
-def _train(model, optimiser, base: Classifier, bar: tqdm, settings: dict, seeds: list[int]) -> float:
-    """One epoch, the mean loss a photo; random layers are seeded by (seed, epoch): a resumed run repeats."""
-    steps, device, losses, count = bar.total, base.device, 0.0, 0
-    warm = settings["warmup"] * steps
-    rest = max(1, settings["epochs"] * steps - warm)
-    cuda, mixed = device.type == "cuda", settings["mixed"]
-    mixed = cuda and torch.cuda.is_bf16_supported() if mixed is None else mixed
-    model.train()
-    norms = torch.nn.modules.batchnorm._BatchNorm if settings.get("frozen_norms") else ()
-    for layer in filter(lambda layer: isinstance(layer, norms), model.modules()):
-        layer.eval()
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    with torch.random.fork_rng(devices=[device] if cuda else []), exact:
-        torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
-        for step, (images, labels) in enumerate(bar, start=seeds[1] * steps):
-            rate = (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / rest)
-            for group in optimiser.param_groups:
-                group["lr"] = settings["lr"] * group["rate"] * rate
-            for part in np.array_split(np.arange(len(labels)), min(settings["accumulate"], len(labels))):
-                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                    out = model(classifier.normalise(base, images[part])).float()  # (B, C)
-                target = torch.from_numpy(labels[part]).to(device)
-                loss = cross_entropy(out, target, label_smoothing=settings["smoothing"], reduction="sum")
-                (loss / len(labels)).backward()
-                losses, count = losses + loss.item(), count + len(part)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip"])
-            optimiser.step()
-            optimiser.zero_grad()
-    return losses / count
-
-
-def _accuracy(model, base: Classifier, batches) -> float:
+def _accuracy(training: Training, batches) -> float:
+    """Share of the held-out photos that are named right."""
     labels = []
-    answers = _answers(model, base, (labels.append(y) or x for x, y in batches))
+
+    def pictures():
+        for images, target in batches:
+            labels.append(target)
+            yield images
+
+    answers = finetune.answers(training.model, training.base, pictures())
     return float((answers == np.concatenate(labels)).mean())
 
 
-def _answers(model, base: Classifier, batches) -> np.ndarray:
-    """Winning class of every picture, int64 (N,); batches: uint8 (B, H, W, 3) each."""
-    model.eval()
-    with torch.inference_mode():
-        return np.concatenate([model(classifier.normalise(base, x)).argmax(1).cpu().numpy() for x in batches])
+def _keep(training: Training) -> None:
+    """Write the last epoch, the best where it is that, and at last the state that a killed training goes on from.
+
+    A kill before the state is written repeats this epoch and writes the same files again.
+    """
+    state = {name: value.detach().cpu() for name, value in training.model.state_dict().items()}
+    now = classifier.build(
+        training.base.name,
+        state,
+        "cpu",
+        pretraining=training.out.stem,
+        mean=training.base.mean,
+        std=training.base.std,
+        classes=training.classes,
+        history=training.history,
+        training_hashes=training.train.sha256,
+    )
+    classifier.save(now, training.out.with_suffix(".last.safetensors"))
+    accuracies = [epoch["held_out_accuracy"] for epoch in training.history["epochs"]]
+    if accuracies[-1] >= max(accuracies):
+        classifier.save(now, training.out)
+
+    kept = {
+        "model": state,
+        "optimiser": training.optimiser.state_dict(),
+        "history": json.dumps(training.history),
+    }
+    with writing.atomic(training.state_file, keep=True) as temporary:
+        try:
+            torch.save(kept, temporary)
+        except RuntimeError as error:  # torch's way to say that the disk is full
+            raise UserError(writing.failed(training.state_file, error)) from error
 
 
-def _restore(path: Path, model, optimiser, history: dict) -> None:
+def _restore(training: Training) -> None:
     """Continue from the state of a killed training; UserError when it belongs to another one."""
+    file = training.state_file
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()  # torch itself reads over bits that have changed
+        if damaged:
+            raise zipfile.BadZipFile(damaged)
+        state = tensors.read_torch(file, mapped=False)  # the next epoch writes over it
         kept = json.loads(state["history"])
-    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path} is no state of a training; delete it to start anew.") from error
-    if kept["fingerprint"] != history["fingerprint"]:
-        raise UserError(f"{path} is from other photos or settings; delete it or choose another --out.")
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    history["epochs"] = kept["epochs"]
+        same = kept["fingerprint"] == training.history["fingerprint"]
+        if same:
+            training.model.load_state_dict(state["model"])
+            training.optimiser.load_state_dict(state["optimiser"])
+            training.history["epochs"] = list(kept["epochs"])
+            training.changed.update(kept.get("changed", {}))
+    except Exception as error:  # a damaged file may hold anything in the place of a state
+        raise UserError(f"{file} is no state of a training; delete it to start anew.") from error
+    if not same:
+        raise UserError(f"{file} is from other photos or settings; delete it or choose another --out.")
 
 
-def _finished(out: Path, history: dict) -> Classifier | None:
+def _finished(training: Training) -> Classifier | None:
     """What an earlier, finished training of the same photos and settings left; UserError for another's."""
-    if not out.is_file():
-        return None
-    kept = classifier.load(out)
-    if kept.history.get("fingerprint") != history["fingerprint"]:
-        raise UserError(f"{out} is there, from other photos or settings; delete it or choose another --out.")
-    return kept if len(kept.history["epochs"]) == history["settings"]["epochs"] else None
+    kept = classifier.load(training.out)
+    if kept.history.get("fingerprint") != training.history["fingerprint"]:
+        raise UserError(f"{training.out} is there, from other photos or settings; delete it or choose another --out.")
+    epochs = kept.history.get("epochs", [])
+    return kept if len(epochs) == training.settings["epochs"] else None
+
+
+def _write_roles(training: Training, manifest: pd.DataFrame) -> None:
+    """<stem>.photos.csv: what became of every file of the folder."""
+    frame = lessons.roles(manifest, training.train, training.test, training.changed)
+    write_frame(frame, training.out.with_suffix(".photos.csv"))
+
+
+def _say_nothing(text: str) -> None:
+    pass

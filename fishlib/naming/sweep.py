@@ -2,6 +2,8 @@
 
 import functools
 import json
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,25 @@ COLUMNS = ["pretraining", "variant", "k", "trial", "n_test", "n_correct", "micro
 PAIRED = ["pretraining", "variant", "k", "n", "mean", "lo", "hi"]
 
 
+class Result(NamedTuple):
+    """right: float (R, N), a row a draw and a column a photo: 1 where the draw's network named it, 0 where not, NaN
+    where it learned from it."""
+
+    pretraining: str
+    variant: str
+    k: int
+    right: np.ndarray
+
+
+class Learner(NamedTuple):
+    """train: (input of all photos, drawn rows int (R, n), R seeds) -> answers int (R, N); made_of: what these hang on,
+    for a key; together: are all draws of a K trained at once?"""
+
+    train: Callable[[np.ndarray, np.ndarray, list[int]], np.ndarray]
+    made_of: dict
+    together: bool
+
+
 def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """(one row a draw in percent; each variant minus the original in points; notes).
 
@@ -28,25 +49,13 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     variant and K) and draws.json (the drawn ids). The profile's transfer.tune says what learns: "head", the
     paper's new last layer on features computed once, or "all", the whole network (see transfer.tune_all).
     A species with too few photos for the largest K is left out of the whole figure, and named: every K is
-    then measured on the same species.
+    then measured on the same species. So is a photo that changed since the scan.
     """
-    photos = manifest[manifest.status == "ok"].reset_index(drop=True)
-    photos, shots, notes = usable(photos, study.profile.transfer.shots)
-    seed, trials = study.profile.seed, range(study.profile.transfer.trials)
-    draws = {(k, t): draw_shots(photos, k, t, seed) for k in shots for t in trials}
-    _write_draws(study, draws)
-    variants = [BASIC[name] for name in study.profile.transfer.variants]
-    results = []
-    for label, source in checkpoints.pretrainings(study).items() if shots else ():
-        try:
-            results += [(label, *learned) for learned in _learn(study, photos, found, variants, draws, source, label)]
-        except NotRun as error:
-            notes.append(f"Pre-training {label} did not run: {error}")
-            continue
-        notes += checkpoints.trained_on(source, photos)
-    rows = [(*at, t, np.isfinite(r).sum(), int(np.nansum(r))) for *at, right in results for t, r in enumerate(right)]
-    frame, differences = pd.DataFrame(rows, columns=COLUMNS[:-1]), _differences(results)
-    frame["micro_f1"] = 100 * frame.n_correct / frame.n_test
+    photos, lost = features.usable(manifest, found)
+    (results, notes), changed = features.without_changed(study, photos, lambda there: _learn_all(study, there, found))
+    notes += features.told(lost | changed)
+
+    frame, differences = _scores(results), _differences(results)
     write_frame(frame, study.out / "tables" / "figure3.csv")
     write_frame(differences, study.out / "tables" / "figure3_paired.csv")
     keep_notes(study, "sweep", notes)
@@ -60,9 +69,11 @@ def usable(photos: pd.DataFrame, shots: list[int]) -> tuple[pd.DataFrame, list[i
     remaining K are.
     """
     counts = photos.species.value_counts()
-    kept = [k for k in sorted(shots) if (counts > k).sum() >= max(2, len(counts) / 2)]
+    enough = max(2, len(counts) / 2)
+    kept = [k for k in sorted(shots) if (counts > k).sum() >= enough]
     notes = []
-    if dropped := sorted(set(shots) - set(kept)):
+    dropped = sorted(set(shots) - set(kept))
+    if dropped:
         notes.append(f"K = {', '.join(map(str, dropped))} left out: fewer than half of the species have more photos.")
     if not kept:
         return photos.iloc[:0], [], [*notes, "No K can be drawn from so few photos."]
@@ -73,87 +84,161 @@ def usable(photos: pd.DataFrame, shots: list[int]) -> tuple[pd.DataFrame, list[i
     return photos[~photos.species.isin(small.index)].reset_index(drop=True), kept, notes
 
 
-def _differences(results: list[tuple]) -> pd.DataFrame:
-    """PAIRED of (pretraining, variant, k, right (R, N)): every variant against the original of the same draws."""
-    original = {(label, k): right for label, variant, k, right in results if variant == ORIGINAL.name}
-    rows = [
-        {"pretraining": label, "variant": variant, "k": k} | evaluation.two_way_interval(right - original[label, k])
-        for label, variant, k, right in results
-        if variant != ORIGINAL.name and (label, k) in original
-    ]
+def _learn_all(study: Study, photos: pd.DataFrame, found: pd.DataFrame) -> tuple[list[Result], list[str]]:
+    """Every pre-training, variant and K that the photos allow: (results, notes). Writes draws.json."""
+    settings = study.profile.transfer
+    photos, shots, notes = usable(photos, settings.shots)
+    draws = {(k, t): draw_shots(photos, k, t, study.profile.seed) for k in shots for t in range(settings.trials)}
+    _write_draws(study, draws)
+    if not shots:
+        return [], notes
+
+    results = []
+    for label, source in checkpoints.pretrainings(study).items():
+        try:
+            results += list(_learn(study, photos, found, draws, label, source))
+        except NotRun as error:
+            notes.append(f"Pre-training {label} did not run: {error}")
+            continue
+        notes += checkpoints.trained_on(source, photos)
+    return results, notes
+
+
+def _scores(results: list[Result]) -> pd.DataFrame:
+    """COLUMNS: one row a draw."""
+    rows = []
+    for label, variant, k, right in results:
+        for trial, named in enumerate(right):
+            n_test = np.isfinite(named).sum()
+            n_correct = int(np.nansum(named))
+            rows.append((label, variant, k, trial, n_test, n_correct))
+    frame = pd.DataFrame(rows, columns=COLUMNS[:-1])
+    frame["micro_f1"] = 100 * frame.n_correct / frame.n_test
+    return frame
+
+
+def _differences(results: list[Result]) -> pd.DataFrame:
+    """PAIRED: every variant against the original of the same draws."""
+    original = {(r.pretraining, r.k): r.right for r in results if r.variant == ORIGINAL.name}
+    rows = []
+    for label, variant, k, right in results:
+        if variant == ORIGINAL.name or (label, k) not in original:
+            continue
+        interval = evaluation.two_way_interval(right - original[label, k])
+        rows.append({"pretraining": label, "variant": variant, "k": k, **interval})
     return pd.DataFrame(rows, columns=PAIRED)
 
 
-def _learn(study: Study, photos, found, variants, draws: dict, source: str, label: str):
-    """Yield (variant, k, right): float (R, N), 1 where a draw's network named the photo, NaN where it drew it.
+def _learn(study: Study, photos: pd.DataFrame, found: pd.DataFrame, draws: dict, label: str, source: str):
+    """Yield the Result of every variant and K for one pre-training. draws: (k, trial) -> photo_ids.
 
     Answers are cached: of all draws of a K together (heads), or draw by draw (the whole network).
     """
-    whole, species = study.profile.transfer.tune == "all", sorted(photos.species.unique())
-    labels = np.array([species.index(s) for s in photos.species])
+    variants = [BASIC[name] for name in study.profile.transfer.variants]
+    species = sorted(photos.species.unique())
+    labels = np.array([species.index(name) for name in photos.species])
     place = {photo_id: i for i, photo_id in enumerate(photos.photo_id)}
-    rows = {name: [place[photo_id] for photo_id in ids] for name, ids in draws.items()}
-    inputs = ((v.name, features.pictures(study, photos, found, v)) for v in variants)  # made when they are asked for
-    inputs = inputs if whole else features.compute(study, photos, found, variants, source).items()
-    train, made_of = (_whole if whole else _heads)(study, labels, len(species), source)
-    made_of |= {"seed": study.profile.seed, "labels": labels.tolist()}
+    drawn = {name: [place[photo_id] for photo_id in ids] for name, ids in draws.items()}  # rows of photos
 
-    def answers(x: np.ndarray, content: str, names: list) -> np.ndarray:
-        drawn = np.array([rows[name] for name in names])
-        key = cache.key(x=content, index=drawn.tolist(), names=names, **made_of)
-        path = cache.entry(study.cache, "heads", key)
-        kept = cache.load(path)
-        record["computed" if kept is None else "reused"] += len(names)
-        if kept is None:
-            seeds = [int(np.random.SeedSequence([study.profile.seed, *n]).generate_state(1)[0]) for n in names]
-            kept = {"answers": train(x, drawn, seeds)}
-            cache.save(path, **kept)
-        bar.update(len(names))
-        return kept["answers"]
+    if study.profile.transfer.tune == "all":
+        learner = _whole_network(study, labels, len(species), source)
+        # made when they are asked for: one variant's pictures in memory at a time
+        inputs = ((v.name, features.pictures(study, photos, found, v)) for v in variants)
+    else:
+        learner = _heads(study, labels, len(species))
+        inputs = features.compute(study, photos, found, variants, source).items()
 
-    n = len(variants) * len(draws)
-    with stage(study, f"heads-{label}") as record, tqdm(total=n, desc=f"heads-{label}", leave=False) as bar:
+    stage_name = f"heads-{label}"
+    total = len(variants) * len(draws)
+    with stage(study, stage_name) as record, tqdm(total=total, desc=stage_name, leave=False) as bar:
         for variant, x in inputs:
             content = cache.array_hash(x)
             for k in sorted({k for k, _ in draws}):
-                names = [name for name in draws if name[0] == k]
-                groups = [[name] for name in names] if whole else [names]
-                named = np.concatenate([answers(x, content, group) for group in groups])  # (R, N)
-                right = (named == labels).astype(float)
-                right[np.arange(len(names))[:, None], [rows[name] for name in names]] = np.nan
-                yield variant, k, right
+                of_k = [name for name in draws if name[0] == k]
+                groups = [of_k] if learner.together else [[name] for name in of_k]
+                answers = []
+                for names in groups:
+                    rows = np.array([drawn[name] for name in names])
+                    found_answers, computed = _answers(study, learner, labels, x, content, names, rows)
+                    answers.append(found_answers)
+                    record["computed" if computed else "reused"] += len(names)
+                    bar.update(len(names))
+                right = _right(np.concatenate(answers), labels, [drawn[name] for name in of_k])
+                yield Result(label, variant, k, right)
 
 
-def _heads(study: Study, labels: np.ndarray, n_classes: int, source: str):
-    """(function (features (N, D), drawn rows (R, n), seeds) -> answers (R, N), what they are made of)."""
+def _answers(
+    study: Study, learner: Learner, labels: np.ndarray, x: np.ndarray, content: str, names: list, rows: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """(int (R, N): what each draw's network names every photo, was it computed or found in the cache).
+
+    x: the input of all photos, content: its hash; names: R times (k, trial); rows: int (R, n) what each draws.
+    """
+    seed = study.profile.seed
+    made_of = {**learner.made_of, "seed": seed, "labels": labels.tolist()}
+    key = cache.key(x=content, index=rows.tolist(), names=names, **made_of)
+    entry = cache.entry(study.cache, "heads", key)
+
+    kept = (cache.load(entry) or {}).get("answers")
+    if kept is not None and kept.shape == (len(names), len(labels)) and kept.dtype == np.int64:
+        return kept, False
+
+    seeds = [int(np.random.SeedSequence([seed, *name]).generate_state(1)[0]) for name in names]
+    answers = learner.train(x, rows, seeds)
+    cache.save(entry, answers=answers)
+    return answers, True
+
+
+def _right(answers: np.ndarray, labels: np.ndarray, drawn: list[list[int]]) -> np.ndarray:
+    """Float (R, N): 1 where a draw's network named the photo, 0 where not, NaN where it drew it.
+
+    answers: int (R, N); drawn: the rows of each draw.
+    """
+    right = (answers == labels).astype(float)
+    draws = np.arange(len(drawn))[:, None]
+    right[draws, drawn] = np.nan
+    return right
+
+
+def _heads(study: Study, labels: np.ndarray, n_classes: int) -> Learner:
+    """New last layers on features (N, D), all draws at once."""
     settings = study.profile.transfer
 
-    def train(x, drawn, seeds):
+    def train(x: np.ndarray, rows: np.ndarray, seeds: list[int]) -> np.ndarray:
         from fishlib.naming import transfer  # imports torch, which a cached run never needs
 
-        options = settings.epochs, settings.learning_rate, seeds, study.device
-        return transfer.predict_heads(x, *transfer.train_heads(x, labels, drawn, n_classes, *options))
+        weight, bias = transfer.train_heads(
+            x, labels, rows, n_classes, settings.epochs, settings.learning_rate, seeds, study.device
+        )
+        return transfer.predict_heads(x, weight, bias)
 
     code = cache.code_version("fishlib.naming.transfer")
-    return train, {"epochs": settings.epochs, "lr": settings.learning_rate, "code": code}
+    made_of = {"epochs": settings.epochs, "lr": settings.learning_rate, "code": code}
+    return Learner(train, made_of, together=True)
 
 
-def _whole(study: Study, labels: np.ndarray, n_classes: int, source: str):
-    """The same for the whole network: x is the pictures, uint8 (N, H, W, 3), and one draw comes at a time."""
-    settings, profile = study.profile.transfer.whole, study.profile
+def _whole_network(study: Study, labels: np.ndarray, n_classes: int, source: str) -> Learner:
+    """All layers on pictures, uint8 (N, H, W, 3), one draw at a time."""
+    profile, settings = study.profile, study.profile.transfer.whole
     options = {"epochs": settings.epochs, "lr": settings.learning_rate, "batch": settings.batch}
-    network = functools.cache(lambda load: load(source, profile.backbone, study.device, profile.seed))
 
-    def train(x, drawn, seeds):
-        from fishlib.naming import classifier, transfer
+    @functools.cache
+    def network():
+        from fishlib.naming import classifier
 
-        base, [seed] = network(classifier.load), seeds
-        return transfer.tune_all(base, x, labels, drawn[0], n_classes, seed, **options)[None]
+        return classifier.load(source, profile.backbone, study.device, profile.seed)
+
+    def train(x: np.ndarray, rows: np.ndarray, seeds: list[int]) -> np.ndarray:
+        from fishlib.naming import transfer
+
+        [row], [seed] = rows, seeds
+        return transfer.tune_all(network(), x, labels, row, n_classes, seed, **options)[None]
 
     code = cache.code_version("fishlib.naming.transfer")
-    return train, options | {"code": code, "network": checkpoints.identity(source, profile.backbone, profile.seed)}
+    identity = checkpoints.identity(source, profile.backbone, profile.seed)
+    return Learner(train, {**options, "code": code, "network": identity}, together=False)
 
 
 def _write_draws(study: Study, draws: dict) -> None:
-    kept = [{"k": k, "trial": t, "photo_ids": ids} for (k, t), ids in draws.items()]
+    kept = [{"k": k, "trial": trial, "photo_ids": ids} for (k, trial), ids in draws.items()]
     writing.write_text(study.out / "draws.json", json.dumps(kept, ensure_ascii=False, indent=0))

@@ -1,10 +1,12 @@
 """The one gate that decodes photos, and photos read ahead."""
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +21,31 @@ Image.init()
 FORMATS = [f for f in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF") if f in Image.OPEN]
 HEIC = {".heic", ".heif"}
 SUFFIXES = HEIC | {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+
+
+class Photo(NamedTuple):
+    """A decoded photo. pixels: uint8 (h, w, 3) RGB; height, width: its own size; sha256 of the file's bytes, hex."""
+
+    pixels: np.ndarray
+    height: int
+    width: int
+    sha256: str
+
+
+def read(path: Path, sha256: str = "", background: str = "white") -> Photo:
+    """One photo, as `decode` reads it. sha256: what the file's bytes must have, when they were seen before.
+
+    UnreadablePhoto, the reason alone as a row states it, where they have not, and for what is no readable photo.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadablePhoto(error.strerror or str(error)) from error
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 and found != sha256:
+        raise UnreadablePhoto("changed since the scan; scan the photos again (notebook 01)")
+    pixels = decode_bytes(data, background)
+    return Photo(pixels, *pixels.shape[:2], found)
 
 
 def decode(path: Path, background: str = "white") -> np.ndarray:

@@ -1,6 +1,7 @@
 """What several test files share: a small study on disk (three species of coloured ellipses, with true masks, and a
 profile of small settings), a finished run of it with bad files among the photos, and a browser."""
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -137,8 +138,10 @@ def made(tmp_path, tiny_profile):
         species = photo_id.split("/")[0]
         path = tmp_path / "photos" / photo_id
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode(".png", np.full((40, 60, 3), 40 * i, np.uint8))[1].tobytes())
-        manifest.append([photo_id, species, photo_id, f"sha{i}", 60, 40, "excluded" if kind == "" else "ok", ""])
+        data = cv2.imencode(".png", np.full((40, 60, 3), 40 * i, np.uint8))[1].tobytes()
+        path.write_bytes(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        manifest.append([photo_id, species, photo_id, sha256, 60, 40, "excluded" if kind == "" else "ok", ""])
         row = {"photo_id": photo_id, "species": species, "status": status, "reason": ""}
         if status == "ok":
             masks.write_mask(mask, out / "segments" / "grabcut" / f"{i}.png")

@@ -71,6 +71,14 @@ def test_a_photo_without_mask_or_answer_is_shown(made):
     assert "no detection" in photo_detail(made, f"{ODD}/4.png")
 
 
+def test_a_photo_that_changed_after_the_scan_is_not_shown_as_what_the_classifier_saw(made):
+    page = photo_detail(made, "マサバ/1.png")
+    shutil.copy(made.photos / "マサバ" / "2.png", made.photos / "マサバ" / "1.png")
+    changed = photo_detail(made, "マサバ/1.png")
+    assert "changed since the scan" in changed and "changed since" not in page
+    assert page.count("<figure") > 4 == changed.count("<figure")  # box, outline and two candidates are left
+
+
 def test_stages_that_have_not_run_leave_empty_views(made):
     for name in ("predictions.csv", "scores.csv"):
         (made.out / name).unlink()

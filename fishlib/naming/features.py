@@ -111,7 +111,8 @@ def picture(study: Study, photo, found, variants: list[Variant]) -> dict[Variant
     try:
         original = decode.read(paths.inside(study.photos, photo.path), photo.sha256)
     except UnreadablePhoto as error:
-        raise Changed({photo.photo_id: str(error)}) from error
+        reason, _, _ = str(error).partition(";")  # what to do is said once, by Changed
+        raise Changed({photo.photo_id: reason}) from error
     image = decode.working(original.pixels, study.profile.working_side)
 
     mask = None

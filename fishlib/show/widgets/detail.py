@@ -28,8 +28,13 @@ def photo_detail(study: Study, photo_id: str, method: str | None = None, lang: s
     answers = cases.frame(study, "predictions.csv", "photo_id", "variant", "top5")
     answers = answers[answers.photo_id == photo_id].set_index("variant").top5
     wanted = composite.variants_of_tables(profile.composite.backgrounds, profile.composite.dilations)
+    own = cases.index(study, study.method).loc[photo_id]
+    try:
+        seen_by_it, changed = features.picture(study, photo, own, wanted), ""
+    except features.Changed as error:
+        seen_by_it, changed = {}, str(error)
     shown = []
-    for variant, seen in features.picture(study, photo, cases.index(study, study.method).loc[photo_id], wanted).items():
+    for variant, seen in seen_by_it.items():
         top5 = [(species.label(n, lang), round(100 * p), n == case.species) for n, p in _top5(answers, variant)]
         shown.append({"src": views.source(seen), "label": cases.label(variant.name), "top5": top5})
     return views.html(
@@ -44,6 +49,7 @@ def photo_detail(study: Study, photo_id: str, method: str | None = None, lang: s
         truth=(study.out / "segments" / "truth").is_dir() and method != "truth",
         own=captions.facts(study)["method"],
         asked=len(answers),
+        changed=changed,
         variants=shown,
         why=why.get("why", ""),
         candidates=_candidates(picture, why, most),

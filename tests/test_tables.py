@@ -3,8 +3,9 @@ import html.parser
 import pandas as pd
 import pytest
 
+from fishlib.files.frames import read_frame
 from fishlib.scores import published
-from fishlib.show import tables
+from fishlib.show import tables, typeset
 
 NASTY = '<b>"x"|&_%'
 
@@ -80,7 +81,7 @@ def test_table1_says_what_was_not_run_and_why():
         "Detic not run: its weights are missing.",
         "SAM-CLIP not run: no result in this run.",
     ]
-    assert "its weights are missing" in tables.html(table, "") and "not run" in tables.html(table, "")
+    assert "its weights are missing" in typeset.html(table, "") and "not run" in typeset.html(table, "")
 
 
 def test_a_method_that_ran_keeps_its_numbers_whatever_the_reason_list_says():
@@ -135,7 +136,7 @@ def test_percent_rounds_halves_up(count, n, shown):
 
 
 def test_display_shows_percent_count_and_how_many_were_judged():
-    shown = tables.display(tables.table1(segment_scores(), {}))
+    shown = typeset.display(tables.table1(segment_scores(), {}))
     assert shown["GDINO-SAM", "this run % (count)"].tolist() == [
         "100.0 (2 of 2 judged)",
         "100.0 (2)",
@@ -145,9 +146,34 @@ def test_display_shows_percent_count_and_how_many_were_judged():
     assert shown["", "species"].tolist() == ["キハダ Thunnus albacares", NASTY, "総計"]
 
 
-def test_nothing_judged_is_no_zero_percent():
-    frame = segment_scores().assign(well_cut=float("nan"), status="ok")
-    assert tables.display(tables.table1(frame, {}))["GrabCut", "this run % (count)"].iloc[0] == "– (0 of 0 judged)"
+def test_nothing_judged_is_no_percentage(tmp_path):
+    """Neither of cut-outs that wait, nor of the one photo without a mask beside them."""
+    frame = segment_scores().assign(well_cut=float("nan"))
+    table = tables.table1(frame, {})
+    said = typeset.display(table)["GrabCut", "this run % (count)"].tolist()
+    assert said == ["not judged yet (2 wait)", "not judged yet (1 wait)", "not judged yet (3 wait)"]
+    typeset.write(table, tmp_path / "table1", "")
+    kept = pd.read_csv(tmp_path / "table1.csv")
+    assert kept[["grabcut", "grabcut_count"]].isna().all(axis=None) and kept["grabcut_unreviewed"].tolist() == [2, 1, 3]
+
+
+def test_photos_without_a_mask_wait_for_the_last_verdict():
+    frame = segment_scores()
+    mine = frame[frame.method == "grabcut"].reset_index(drop=True)  # of five photos two have no mask, one is bad
+    assert mine.well_cut.tolist()[:3] == [1, 0, pytest.approx(float("nan"), nan_ok=True)]
+    partly = mine.assign(well_cut=[1, float("nan"), float("nan"), float("nan"), 1, float("nan")])
+    said = typeset.display(tables.table1(partly, {}))["GrabCut", "this run % (count)"].tolist()
+    assert said == ["100.0 (1 of 1 judged)", "100.0 (1 of 1 judged)", "100.0 (2 of 2 judged)"]
+    said = typeset.display(tables.table1(mine, {}))["GrabCut", "this run % (count)"].tolist()
+    assert said == ["33.3 (1)", "50.0 (1)", "40.0 (2)"]
+
+
+def test_a_species_called_like_a_formula_is_none_in_a_spreadsheet(tmp_path):
+    name = "=cmd|' /C calc'!A0"
+    frame = variants(original=4).assign(species=name)
+    typeset.write(tables.table2(frame), tmp_path / "table2", "")
+    assert pd.read_csv(tmp_path / "table2.csv").species[0] == f"'{name}"
+    assert read_frame(tmp_path / "table2.csv").species[0] == name
 
 
 class Tags(html.parser.HTMLParser):
@@ -163,7 +189,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def test_html_escapes_names_and_caption_and_aligns_numbers():
-    page = tables.html(tables.table1(segment_scores(), {}), "<script>x</script>")
+    page = typeset.html(tables.table1(segment_scores(), {}), "<script>x</script>")
     parser = Tags()
     parser.feed(page)
     assert "b" not in parser.tags and "script" not in parser.tags
@@ -174,7 +200,7 @@ def test_html_escapes_names_and_caption_and_aligns_numbers():
 def test_files_escape_names_and_are_the_same_bytes_twice(tmp_path):
     table = tables.table1(segment_scores(), {"detic": "50 % of a_b"})
     for folder in ("one", "two"):
-        tables.write(table, tmp_path / folder / "table1", "Table 1. Caption | 100 %")
+        typeset.write(table, tmp_path / folder / "table1", "Table 1. Caption | 100 %")
     files = {s: (tmp_path / "one" / f"table1.{s}").read_bytes() for s in ("csv", "md", "tex")}
     assert files == {s: (tmp_path / "two" / f"table1.{s}").read_bytes() for s in files}
     md, tex = files["md"].decode(), files["tex"].decode()
@@ -188,17 +214,17 @@ def test_files_escape_names_and_are_the_same_bytes_twice(tmp_path):
 def test_csv_holds_exact_counts_and_reads_back(tmp_path):
     frame = predictions()
     table = tables.table2(frame[frame["variant"] != "mask"])
-    tables.write(table, tmp_path / "table2", "")
+    typeset.write(table, tmp_path / "table2", "")
     again = pd.read_csv(tmp_path / "table2.csv", encoding="utf-8")
     assert again["original_count"].sum() == 880 and again["original"].iloc[-1] == 73.2
-    assert tables.html(again, "") in tables.html(table, "").replace(tables._full("", table), "")
+    assert typeset.html(again, "") in typeset.html(table, "").replace(typeset._full("", table), "")
 
 
 def test_caption_names_masks_classifier_and_that_fish_are_drawn():
     facts = {"drawn": True, "method": "gdino-sam", "classifier": "Lite0", "n_photos": 5, "notes": ["More."]}
-    text = tables.caption(2, facts)
+    text = typeset.caption(2, facts)
     for part in ("Table 2.", "DRAWN", "Masks: GDINO-SAM.", "Classifier: Lite0.", "5 photos", "601", "More."):
         assert part in text
-    plain = tables.caption(2, {"drawn": False, "method": "grabcut"})
+    plain = typeset.caption(2, {"drawn": False, "method": "grabcut"})
     assert "DRAWN" not in plain and "GrabCut" in plain
-    assert "Masks:" not in tables.caption(1, facts)
+    assert "Masks:" not in typeset.caption(1, facts)

@@ -18,8 +18,9 @@ ESCAPED = re.compile(r"^'+[=+\-@\t\r]")
 SEPARATORS = ",;\t"  # Excel writes ; where the decimal sign is a comma
 
 
-def write_frame(frame: pd.DataFrame, path: Path, keep: bool = False) -> None:
-    """A CSV (UTF-8, \\n, no index), atomically; 9 digits hold a float32 and drop the noise of a float64.
+def write_frame(frame: pd.DataFrame, path: Path, keep: bool = False, floats: str | None = "%.9g") -> None:
+    """A CSV (UTF-8, \\n, no index), atomically; 9 digits hold a float32 and drop the noise of a float64 (floats=None:
+    the shortest text that is the number, 100.0 and not 100).
 
     Text that a spreadsheet would take for a formula gets ' before it (read_frame and read_answers take it off again).
     keep: see writing.atomic.
@@ -32,7 +33,7 @@ def write_frame(frame: pd.DataFrame, path: Path, keep: bool = False) -> None:
             safe[name] = frame[name].map(_shielded)
         if any("\r" in text for text in texts):
             quoting = csv.QUOTE_NONNUMERIC  # a bare \r would end the row for most readers
-    text = safe.to_csv(index=False, lineterminator="\n", float_format="%.9g", quoting=quoting)
+    text = safe.to_csv(index=False, lineterminator="\n", float_format=floats, quoting=quoting)
     writing.write_text(path, text, keep)
 
 

@@ -6,7 +6,7 @@ from fishlib.files import writing
 from fishlib.files.frames import write_frame
 from fishlib.photos import decode, masks
 from fishlib.removal import ablation, segmenters, segments
-from fishlib.show import tables
+from fishlib.show import typeset
 from fishlib.study import Study
 
 
@@ -36,7 +36,7 @@ def publish(study: Study, frames: dict[str, pd.DataFrame]) -> str:
     )
     stem = study.out / "tables" / "ablation"
     write_frame(table, stem.with_suffix(".csv"))
-    writing.write_text(stem.with_suffix(".md"), text := tables.markdown(caption, [heads, *lines]))
+    writing.write_text(stem.with_suffix(".md"), text := typeset.markdown(caption, [heads, *lines]))
     return text
 
 

@@ -1,7 +1,7 @@
 """What every figure of the study starts from: one style on every machine, axes with a title that says whose photos
 these are, and files that are the same bytes twice.
 
-facts (each optional, as in tables.caption): drawn (bool), method, classifier; they stand under the title.
+facts (each optional, as in typeset.caption): drawn (bool), method, classifier; they stand under the title.
 """
 
 import base64

@@ -24,7 +24,7 @@ from fishlib.photos import composite, decode, masks, species
 from fishlib.photos.composite import BASIC, CROP_MASK, ORIGINAL
 from fishlib.removal import segmenters, segments
 from fishlib.scores import evaluation
-from fishlib.show import captions, cases, tables
+from fishlib.show import captions, cases, typeset
 from fishlib.study import Study
 
 THUMBNAIL = 240  # px, long side
@@ -165,10 +165,10 @@ def publish(study: Study, number: int, table: pd.DataFrame, notes: list[str]) ->
     facts = captions.facts(study) | {"notes": notes} | ({"classifier": judge(study)} if number > 1 else {})
     labels = {m.replace("-", "_"): method_label(study, m) for m in segmenters.LABELS}
     table.attrs["headers"] = labels
-    caption = tables.caption(number, facts)
+    caption = typeset.caption(number, facts)
     stem = study.out / "tables" / f"table{number}"
-    tables.write(table, stem, caption)
-    text = tables.html(table, caption)
+    typeset.write(table, stem, caption)
+    text = typeset.html(table, caption)
     writing.write_text(stem.with_suffix(".html"), text)
     return text
 

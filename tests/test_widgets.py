@@ -1,9 +1,13 @@
 """Explorer, reviewer and curator without a browser: clicks and keys are simulated, what is on disk is read."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ODD
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fishlib.errors import UserError
 from fishlib.photos import curation
@@ -11,6 +15,7 @@ from fishlib.photos.manifest import curated, decisions_file, write_manifest
 from fishlib.removal import reviews
 from fishlib.show.widgets import Curator, FailureExplorer, MaskReviewer, verdicts
 from fishlib.show.widgets.common import Queue
+from fishlib.show.widgets.keys import KeyField, put_in
 
 
 def shown(explorer):
@@ -145,13 +150,81 @@ def test_letters_typed_into_the_field(made, texts, said):
     assert reviews.read(made.out / "reviews.csv").verdict.tolist() == said
 
 
-def test_a_full_field_is_emptied_and_no_letter_lost_or_twice(made, monkeypatch):
-    monkeypatch.setattr("fishlib.show.widgets.common.KEPT_KEYS", 3)
-    reviewer, pressed = MaskReviewer(made), []
-    monkeypatch.setattr(reviewer, "press", pressed.append)
-    for text in ("g", "gb", "gbg", "gbgu", "u", "ug"):  # "gbgu" was typed before the field was seen empty
+def test_a_key_is_one_answer_wherever_the_cursor_is(made):
+    """Four letters, Home and another; all of it deleted; a text pasted by mistake; a key again."""
+    reviewer = MaskReviewer(made)
+    pressed = []
+    reviewer._do = pressed.append
+    for text in ("g", "gg", "ggg", "gggg", "bgggg", "bggg", "", "a paragraph from the clipboard, " * 3, "u"):
         reviewer.field.value = text
-    assert "".join(pressed) == "gbguug"
+    assert "".join(pressed) == "ggggbu"
+
+
+edits = st.tuples(st.sampled_from(["type", "delete"]), st.sampled_from("gbuzx"), st.integers(0, 30))
+
+
+@given(st.lists(edits, max_size=30))
+def test_what_is_typed_is_told_once_and_nothing_else(steps):
+    told, typed, text = [], [], ""
+    field = KeyField(told.append, "")
+    for what, letter, place in steps:
+        place = min(place, len(text))
+        if what == "type":
+            text = text[:place] + letter + text[place:]
+            typed.append(letter)
+        else:
+            text = text[:place] + text[place + 1 :]
+        field.value = text
+    assert told == typed
+
+
+@given(st.text("gbu", max_size=12), st.text("gbu", max_size=12))
+def test_as_few_letters_as_can_be_are_new(before, after):
+    """The kernel was busy, and sees only what came of several changes: what is left is a longest common subsequence."""
+    new = put_in(before, after)
+    left = max((n for n in range(len(after) + 1) if shares(before, after, n)), default=0)
+    assert len(new) == len(after) - left
+
+
+def shares(before: str, after: str, n: int) -> bool:
+    """Have the two texts a common subsequence of n letters?"""
+    of_one = {"".join(letters) for letters in itertools.combinations(before, n)}
+    return any("".join(letters) in of_one for letters in itertools.combinations(after, n))
+
+
+def test_another_reviewer_starts_with_an_empty_field(made):
+    """A letter that was on its way when the field was emptied counts once, and those before it no second time."""
+    reviewer = MaskReviewer(made, reviewer="A")
+    for text in ("g", "gb", "gbg"):
+        reviewer.field.value = text
+    reviewer.reviewer.value = "B"
+    assert reviewer.field.value == ""
+    reviewer.field.value = "gbug"  # the page had not heard of it: in the middle of A's letters
+    reviewer.field.value = "gb"  # nor of this: two are deleted
+    assert reviewer.field.value == ""
+    kept = reviews.read(made.out / "reviews.csv")
+    assert kept.groupby("reviewer").verdict.agg(list).to_dict() == {"A": ["good", "bad", "good"], "B": ["unsure"]}
+
+
+def test_keys_work_after_a_click(made, monkeypatch):
+    """On a button, the reviewer's name or the checkbox: the cursor goes back to the field."""
+    reviewer = MaskReviewer(made)
+    sent = []
+    monkeypatch.setattr(reviewer.field, "focus", lambda: sent.append("focus"))
+    reviewer.buttons["g"].click()
+    reviewer.blind.value = False
+    reviewer.reviewer.value = "B"
+    assert sent == ["focus"] * 3
+
+
+def test_an_answer_that_cannot_be_kept_is_said_and_none(made):
+    reviewer = MaskReviewer(made, reviewer=" ")
+    reviewer.press("g")
+    assert "enter a name first" in reviewer.head.value and "0 of 4 answered" in reviewer.head.value
+    reviewer.reviewer.value = "A"
+    (made.out / "reviews.csv").write_text("photo_id,method\n", encoding="utf-8")  # damaged meanwhile
+    reviewer.press("g")
+    assert "reviews.csv" in reviewer.head.value and "0 of 4 answered" in reviewer.head.value
 
 
 def test_curation_keeps_what_lay_beside_the_photos_and_reaches_the_manifest(made):

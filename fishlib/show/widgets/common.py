@@ -1,6 +1,5 @@
 """What the widgets share: a shell over a run, and a queue of things to judge, by key or button, with undo."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable
 from html import escape
@@ -8,19 +7,24 @@ from pathlib import Path
 
 import ipywidgets as w
 
+from fishlib.errors import UserError
 from fishlib.opening import reopen
+from fishlib.show.widgets.keys import KeyField
 from fishlib.study import Study
 
 STYLE = Path(__file__).with_name("widgets.css").read_text(encoding="utf-8")
-KEPT_KEYS = 30  # typed letters after which the field is emptied
+MOVES = {"z": "undo", ",": "previous", ".": "next"}
 
 
 class Queue:
     """Items in an order and an answer to some of them. `save(item, answer or None)` is called at every change."""
 
     def __init__(self, items: list[Hashable], answers: dict, save: Callable):
-        self.items, self.save, self.place, self.past = items, save, 0, []
+        self.items = items
+        self.save = save
         self.answers = {item: answers[item] for item in items if item in answers}
+        self.place = 0
+        self.past = []  # (place, answer before) of every answer given here, for undo
         if self.current in self.answers:
             self._advance()
 
@@ -31,33 +35,50 @@ class Queue:
 
     def answer(self, value) -> None:
         """Answer the current item and go to the next one without an answer, from the end back to the start."""
-        if self.current is not None:
-            self.past.append((self.place, self.answers.get(self.current)))
-            self._set(value)
-            self._advance()
+        if self.current is None:
+            return
+        before = self.answers.get(self.current)
+        self._set(self.place, value)
+        self.past.append((self.place, before))
+        self._advance()
 
     def undo(self) -> bool:
         """Take the last answer back and show its item again; False when there is nothing to take back."""
         if not self.past:
             return False
-        self.place, before = self.past.pop()
-        self._set(before)
+        place, before = self.past[-1]
+        self._set(place, before)
+        self.place = place
+        self.past.pop()
         return True
 
     def step(self, by: int) -> None:
         """Look at another item without an answer."""
         self.place = (self.place + by) % max(1, len(self.items))
 
-    def _set(self, value) -> None:
-        self.save(self.current, value)  # first to disk: an answer that cannot be kept is none
+    def _set(self, place: int, value) -> None:
+        item = self.items[place]
+        self.save(item, value)  # first to disk: an answer that cannot be kept is none
         if value is None:
-            self.answers.pop(self.current, None)
+            self.answers.pop(item, None)
         else:
-            self.answers[self.current] = value
+            self.answers[item] = value
 
     def _advance(self) -> None:
         order = [*range(self.place + 1, len(self.items)), *range(self.place)]
         self.place = next((i for i in order if self.items[i] not in self.answers), self.place)
+
+
+def or_problem(make: Callable[..., str], *given) -> str:
+    """make(*given), HTML; or the sentence why it cannot be made, so that a damaged file is seen in its place."""
+    try:
+        return make(*given)
+    except (UserError, OSError) as error:
+        return problem_html(str(error))
+
+
+def problem_html(sentence: str) -> str:
+    return f'<p class="fw-problem">{escape(sentence)}</p>'
 
 
 class Shell(w.VBox):
@@ -81,63 +102,79 @@ class Judge(Shell):
 
     def __init__(self, run, *controls: w.Widget):
         super().__init__(run)
+        self.problem = ""  # why the last answer could not be kept
         self.head, self.shown, self.foot = w.HTML(), w.HTML(), w.HTML()
         self.head.add_class("fw-head")
-        self.buttons = {}
-        for key, text in {**self.answers, "z": "undo", ",": "previous", ".": "next"}.items():
-            self.buttons[key] = w.Button(description=f"{text} ({key})", tooltip=f"key {key}")
-            self.buttons[key].add_class(f"fw-{text}")
-            self.buttons[key].on_click(lambda _, key=key: self.press(key))
-        self.field = w.Text(placeholder=f"type {', '.join(self.answers)} or z here", continuous_update=True)
+        self.buttons = {key: self._button(key, text) for key, text in {**self.answers, **MOVES}.items()}
+        self.field = KeyField(self.type, placeholder=f"type {', '.join(self.answers)} or z here")
         self.field.add_class("fw-keys")
-        self.field.observe(self._typed, "value")
-        self._seen = ""
-        rows = [w.HBox(row) for row in ([*self.buttons.values()], [w.Label("by keyboard:"), self.field, *controls])]
-        for row in rows:
+        by_mouse = w.HBox([*self.buttons.values()])
+        by_keyboard = w.HBox([w.Label("by keyboard:"), self.field, *controls])
+        for row in (by_mouse, by_keyboard):
             row.add_class("fw-row")
-        self.children = [w.HTML(f"<style>{STYLE}</style>"), self.head, self.shown, *rows, self.foot]
+        style = w.HTML(f"<style>{STYLE}</style>")
+        self.children = [style, self.head, self.shown, by_mouse, by_keyboard, self.foot]
         self.reload()
 
+    def _button(self, key: str, text: str) -> w.Button:
+        button = w.Button(description=f"{text} ({key})", tooltip=f"key {key}")
+        button.add_class(f"fw-{text}")
+        button.on_click(lambda _: self._clicked(key))
+        return button
+
+    def _clicked(self, key: str) -> None:
+        self.press(key)
+        self.field.focus()  # the next answer may be a key
+
     def reload(self) -> None:
-        """Read the answers from disk again and show the first item without one."""
+        """Read the answers from disk again and show the first item without one; letters typed so far are done with."""
+        self.field.clear()
         self._queue = self.queue()
         self.refresh()
 
     def press(self, key: str) -> None:
-        """What a button or a letter does; other letters do nothing."""
+        """What a button or one letter does; other letters do nothing."""
+        self.type(key)
+
+    def type(self, letters: str) -> None:
+        """One key after the other; what they lead to is shown once. The first that cannot be kept ends it."""
+        keys = [letter for letter in letters if letter in self.buttons]
+        if not keys:
+            return
+        self.problem = ""
+        try:
+            for key in keys:
+                self._do(key)
+        except (UserError, OSError) as error:
+            self.problem = f"Not kept: {error}"
+        self.refresh()
+
+    def _do(self, key: str) -> None:
         if key in self.answers:
             self._queue.answer(self.answers[key])
         elif key == "z":
             self._queue.undo()
-        elif key in (",", "."):
-            self._queue.step(1 if key == "." else -1)
         else:
-            return
-        self.refresh()
+            self._queue.step(1 if key == "." else -1)
 
     def refresh(self) -> None:
+        """Show the current item, what was said of it, and how far the answers are."""
         queue = self._queue
-        said, done, n = queue.answers.get(queue.current), len(queue.answers), len(queue.items)
+        n = len(queue.items)
+        self.head.value = self._head(queue, n)
+        self.shown.value = or_problem(self.picture, queue.current) if n else ""
+        self.foot.value = or_problem(self.extra)
+
+    def _head(self, queue: Queue, n: int) -> str:
         counts = Counter(queue.answers.values())
-        parts = [f"{done} of {n} answered", *(f"{a} {counts[a]}" for a in self.answers.values())]
+        bar = f'<progress value="{len(queue.answers)}" max="{max(1, n)}"></progress>'
+        done = [f"{len(queue.answers)} of {n} answered", *(f"{a} {counts[a]}" for a in self.answers.values())]
+        said = queue.answers.get(queue.current)
         state = f"you said: <b>{escape(said)}</b>" if said else "no answer yet"
-        bar = f'<progress value="{done}" max="{max(1, n)}"></progress>'
         place = f"No. {queue.place + 1}: {state}" if n else "nothing to judge"
-        self.head.value = f"<b>{escape(self.title)}</b> {bar} {' · '.join(parts)}<br>{place}"
-        self.shown.value = self.picture(queue.current) if n else ""
-        self.foot.value = self.extra()
+        problem = problem_html(self.problem) if self.problem else ""
+        return f"<b>{escape(self.title)}</b> {bar} {' · '.join(done)}<br>{place}{problem}"
 
     def extra(self) -> str:
         """What stands at the end: where the answers go."""
         return f"Answers go to {self.file.name} in the run's folder, {escape(self.study.out.name)}."
-
-    def _typed(self, change) -> None:
-        """The field is not emptied after each letter: one typed in the meantime would be lost or count twice."""
-        text = change["new"]
-        new = text[len(self._seen) :] if self._seen and text.startswith(self._seen) else text
-        new = "" if self._seen.startswith(text) else new  # letters were deleted
-        self._seen = text or self._seen
-        for letter in unicodedata.normalize("NFKC", new).lower():  # full-width letters of a Japanese keyboard too
-            self.press(letter)
-        if len(text) >= KEPT_KEYS:
-            self.field.value = ""

@@ -36,15 +36,20 @@ class Curator(Judge):
 
     def queue(self) -> Queue:
         photos = curated(self.study) if self.photos is None else self.photos
-        photos = photos.assign(status=photos.status.where(photos.reason != "curation: no", "ok"))  # may be taken back
+        taken_back = photos.reason == "curation: no"  # may be answered anew
+        photos = photos.assign(status=photos.status.mask(taken_back, "ok"))
         if self.hints is None:
             self.hints = hints(self.study, photos)
-        said = self.hints.groupby("photo_id").hint.agg(list).to_dict()
-        self.said = {photo_id: said.get(photo_id, []) for photo_id in photos[photos.status == "ok"].photo_id}
-        items = sorted(self.said, key=lambda photo_id: not self.said[photo_id])
-        known = curation.read_decisions(decisions_file(self.study))
-        known = {curation.plain(r.photo_id): r.one_whole_fish for r in known.itertuples()}
-        answers = {p: known[curation.plain(p)] for p in items if curation.plain(p) in known}
+        noticed = self.hints.groupby("photo_id").hint.agg(list).to_dict()
+        self.said = {photo_id: noticed.get(photo_id, []) for photo_id in photos[photos.status == "ok"].photo_id}
+        items = sorted(self.said, key=lambda photo_id: not self.said[photo_id])  # those with a hint first
+
+        decisions = curation.read_decisions(decisions_file(self.study))
+        known = dict(zip(decisions.photo_id.map(curation.plain), decisions.one_whole_fish, strict=True))
+        answers = {}
+        for photo_id in items:
+            if answer := known.get(curation.plain(photo_id)):
+                answers[photo_id] = answer
         return Queue(items, answers, self.write)
 
     def write(self, photo_id: str, answer: str | None) -> None:
@@ -65,23 +70,26 @@ class Curator(Judge):
 
 def whole_photo(study: Study, photo_id: str, hints: list[str]) -> str:
     """HTML: one photo, its name and what a program noticed."""
-    return views.html(
-        "look", study, images={photo_id: views.source(views.jpeg(study, photo_id, 640))}, hints=hints, name=photo_id
-    )
+    picture = views.source(views.jpeg(study, photo_id, 640))
+    return views.html("look", study, images={photo_id: picture}, hints=hints, name=photo_id)
 
 
 def hints(study: Study, photos: pd.DataFrame, seen: pd.DataFrame | None = None) -> pd.DataFrame:
     """curation.hints with all that is there: the true masks, else those an earlier run left, its boxes, thumbnails.
     photos: a manifest; seen: the index of the true masks if they have just been read."""
     method = "truth" if study.masks else study.method
-    seen = cases.index(study, method).reset_index(drop=True) if seen is None else seen
+    if seen is None:
+        seen = cases.index(study, method).reset_index(drop=True)
     with ThreadPoolExecutor() as pool:  # decoding is what takes long
-        list(pool.map(lambda photo_id: views.jpeg(study, photo_id), photos[photos.status == "ok"].photo_id))
-    masks_of = partial(segments.read_mask, study, method)
+        list(pool.map(partial(views.jpeg, study), photos[photos.status == "ok"].photo_id))
+
+    def boxes(photo_id: str) -> list:
+        return segments.why(study, study.method, photo_id).get("boxes", [])
+
     return curation.hints(
         photos,
         seen,
-        masks_of,
-        partial(views.thumbnail, study),
-        lambda photo_id: segments.why(study, study.method, photo_id).get("boxes", []),
+        read_mask=partial(segments.read_mask, study, method),
+        look=partial(views.thumbnail, study),
+        boxes=boxes,
     )

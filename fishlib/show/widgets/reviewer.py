@@ -6,6 +6,7 @@ from types import MappingProxyType
 import ipywidgets as w
 import numpy as np
 
+from fishlib.errors import UserError
 from fishlib.photos import composite, curation, masks
 from fishlib.removal import reviews, segmenters, segments
 from fishlib.show import cases, views
@@ -30,8 +31,15 @@ class MaskReviewer(Judge):
         self.reviewer = w.Text(reviewer, description="reviewer", continuous_update=False)
         self.blind = w.Checkbox(blind, description="hide the method", indent=False)
         super().__init__(run, self.reviewer, self.blind)
-        self.reviewer.observe(lambda _: self.reload(), "value")
-        self.blind.observe(lambda _: self.refresh(), "value")
+        self.reviewer.observe(self._changed, "value")
+        self.blind.observe(self._changed, "value")
+
+    def _changed(self, change) -> None:
+        if change["owner"] is self.reviewer:
+            self.reload()
+        else:
+            self.refresh()
+        self.field.focus()  # what is typed next is an answer
 
     @property
     def file(self):
@@ -43,13 +51,20 @@ class MaskReviewer(Judge):
             index = cases.index(self.study, method)
             cuts += [(photo_id, method) for photo_id in index[index.status == segmenters.OK].photo_id]
         order = np.random.default_rng(self.seed).permutation(len(cuts))
+
         known = reviews.read(self.file)
-        known = known[known.reviewer == self.reviewer.value.strip()].set_index(reviews.CUT).verdict.to_dict()
-        said = {cut: known[curation.plain(cut[0]), cut[1]] for cut in cuts if (curation.plain(cut[0]), cut[1]) in known}
+        mine = known[known.reviewer == self.reviewer.value.strip()]
+        verdicts = mine.set_index(reviews.CUT).verdict.to_dict()
+        said = {}
+        for photo_id, method in cuts:
+            if verdict := verdicts.get((curation.plain(photo_id), method)):
+                said[photo_id, method] = verdict
         return Queue([cuts[i] for i in order], said, self.write)
 
     def write(self, cut: tuple[str, str], verdict: str | None) -> None:
         """Put one verdict into reviews.csv, or take it out (None)."""
+        if not self.reviewer.value.strip():
+            raise UserError("a verdict needs its reviewer; enter a name first.")
         reviews.put(self.file, cut, self.reviewer.value, verdict)
 
     def picture(self, cut: tuple[str, str]) -> str:
@@ -67,16 +82,20 @@ def cut_out(study: Study, photo_id: str, method: str, name: str) -> str:
     picture = views.thumbnail(study, photo_id, DETAIL)
     mask = segments.read_mask(study, method, cases.index(study, method).loc[photo_id])
     cut = composite.fill(picture, masks.resize_mask(mask, picture.shape[:2]), (128, 128, 128))
-    images = {"outline found": outlined(study, picture, photo_id, method, truth=False), f"cut out {name}": cut}
-    return views.html("look", study, images={k: views.source(v) for k, v in images.items()}, hints=[], name="")
+    images = {
+        "outline found": views.source(outlined(study, picture, photo_id, method, truth=False)),
+        f"cut out {name}": views.source(cut),
+    }
+    return views.html("look", study, images=images, hints=[], name="")
 
 
 def verdicts(study: Study, methods: bool = True) -> str:
     """HTML: how often each reviewer said what, of each method if wanted, and how far every two of them agree."""
     said = reviews.read(study.out / reviews.FILE)
-    said["label"] = [views.method_label(study, m) for m in said.method]
-    counts = said.groupby([*["label"] * methods, "reviewer", "verdict"]).size().unstack(fill_value=0)
+    said["label"] = [views.method_label(study, method) for method in said.method]
+    who = ["label", "reviewer"] if methods else ["reviewer"]
+    counts = said.groupby([*who, "verdict"]).size().unstack(fill_value=0)
     rows = counts.reindex(columns=list(reviews.VERDICTS), fill_value=0).reset_index().to_dict("records")
-    pairs = list(itertools.combinations(sorted(said.reviewer.unique()), 2))
+    pairs = itertools.combinations(sorted(said.reviewer.unique()), 2)
     both = [{"pair": pair, **reviews.agreement(said, *pair)} for pair in pairs]
     return views.html("verdicts", study, file=reviews.FILE, rows=rows, methods=methods, pairs=both)

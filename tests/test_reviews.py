@@ -69,7 +69,8 @@ def test_verdicts_fill_table_1_where_there_is_no_truth(tmp_path):
     judged = reviews.apply(scores, read(tmp_path, HEAD + said + "z/9.jpg,detic,Ann,good\n"))
     np.testing.assert_array_equal(judged["well_cut"], [1, 0, np.nan, np.nan, 1])  # the true mask goes first
     total = tables.table1(judged, {}).iloc[-1]
-    assert (total["detic_count"], total["detic"], total["detic_unreviewed"]) == (2, 50.0, 1)
+    assert (total["detic_count"], total["detic_judged"], total["detic_unreviewed"]) == (2, 3, 1)
+    assert total["detic"] == 66.7  # while one waits, the photo without a mask stays out
     np.testing.assert_array_equal(reviews.apply(scores, read(tmp_path, HEAD))["well_cut"], scores["well_cut"])
 
 

@@ -168,6 +168,13 @@ def test_photos_without_a_mask_wait_for_the_last_verdict():
     assert said == ["33.3 (1)", "50.0 (1)", "40.0 (2)"]
 
 
+def test_a_missed_fish_with_a_true_mask_counts_while_others_wait():
+    mine = segment_scores().query("method == 'grabcut'").assign(status="no_detection", well_cut=0)
+    waits = mine.iloc[[0]].assign(photo_id="waits", status="ok", well_cut=float("nan"))
+    said = typeset.display(tables.table1(pd.concat([mine, waits]), {}))["GrabCut", "this run % (count)"]
+    assert said.iloc[-1] == f"0.0 (0 of {len(tables.counted(mine))} judged)"
+
+
 def test_a_species_called_like_a_formula_is_none_in_a_spreadsheet(tmp_path):
     name = "=cmd|' /C calc'!A0"
     frame = variants(original=4).assign(species=name)

@@ -29,17 +29,18 @@ def table1(segment_scores: pd.DataFrame, methods_not_run: dict[str, str]) -> pd.
 
     segment_scores: photo_id, species, method, status, well_cut (1/0; NaN = not judged yet). A photo without a mask is
     not well cut. While cut-outs of a method wait for a verdict, its percentages are of those judged alone, and photos
-    without a mask stay out: they would count at once, and push every share down as long as the others wait. Columns
-    c_judged and c_unreviewed then say how many; c is NaN and c_count empty where none is judged. ValueError when a
-    photo has two rows of one method. methods_not_run: method -> why.
+    without a mask and a truth stay out: they would count at once, and push every share down as long as the others
+    wait. Columns c_judged and c_unreviewed then say how many; c is NaN and c_count empty where none is judged.
+    ValueError when a photo has two rows of one method. methods_not_run: method -> why.
     """
     scores = counted(segment_scores)
     scores = scores.assign(method=scores["method"].str.replace("-", "_"))
     cut_out = scores["status"] == "ok"
-    waits = cut_out & scores["well_cut"].isna()
+    open_question = scores["well_cut"].isna()  # neither a true mask nor a verdict
+    waits = cut_out & open_question
     method_waits = waits.groupby(scores["method"]).transform("any")
-    without_mask = scores["well_cut"].where(cut_out, 0)
-    well_cut = without_mask.astype(float).mask(~cut_out & method_waits)
+    well_cut = scores["well_cut"].where(cut_out, 0).astype(float)
+    well_cut = well_cut.mask(~cut_out & open_question & method_waits)
 
     rows_and_columns = {"index": ["photo_id", "species"], "columns": "method"}
     wide = scores.assign(well_cut=well_cut).pivot(**rows_and_columns, values="well_cut")

@@ -40,7 +40,7 @@ def drawn():
     from fishlib.opening import open_study
     from fishlib.phantom import draw_photos
     from fishlib.photos.manifest import scan_photos
-    from fishlib.removal import segments
+    from fishlib.removal import segmenting
 
     profile = Path(FOLDER.name) / "drawn.yaml"
     few = {"photos": DRAWN, "min_per_species": 2}
@@ -48,7 +48,7 @@ def drawn():
     opened = open_study(out=f"{FOLDER.name}/run", profile=str(profile), method="truth", device="cpu")
     draw_photos(opened)
     photos = scan_photos(opened)
-    return opened, photos, segments.run(opened, "truth", photos)
+    return opened, photos, segmenting.run(opened, "truth", photos)
 
 
 def heads_and_literal_procedure():

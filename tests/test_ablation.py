@@ -4,7 +4,7 @@ import pytest
 
 from fishlib.photos import masks
 from fishlib.photos.manifest import scan_photos
-from fishlib.removal import ablation, reviews, segmenters, segments
+from fishlib.removal import ablation, reviews, scoring, segmenters, segmenting
 from fishlib.removal.segmenters import Segmentation, adjust
 from fishlib.show import ablation_table, pictures
 
@@ -36,9 +36,9 @@ class Steps:
 @pytest.fixture
 def frames(tiny_study, monkeypatch):
     manifest = scan_photos(tiny_study)
-    truth = segments.run(tiny_study, "truth", manifest)
+    truth = segmenting.run(tiny_study, "truth", manifest)
     monkeypatch.setattr(segmenters, "build", lambda *a, **k: Steps(tiny_study.masks))
-    return {"truth": truth, "gdino-sam": segments.run(tiny_study, "gdino-sam", manifest)}
+    return {"truth": truth, "gdino-sam": segmenting.run(tiny_study, "gdino-sam", manifest)}
 
 
 def test_summary_pairs_every_step_with_none():
@@ -100,7 +100,7 @@ def test_verdicts_count_where_no_truth_is(tiny_study, frames):
     ok = frames["gdino-sam"][frames["gdino-sam"].status == "ok"].photo_id
     rows = [(ok.iloc[0], "gdino-sam", "Ann", "bad"), (ok.iloc[1], "gdino-sam", "Ann", "good")]
     pd.DataFrame(rows, columns=reviews.COLUMNS).to_csv(tiny_study.out / reviews.FILE, index=False)
-    alone = segments.score(tiny_study, {"gdino-sam": frames["gdino-sam"]}).set_index("photo_id").well_cut
+    alone = scoring.score(tiny_study, {"gdino-sam": frames["gdino-sam"]}).set_index("photo_id").well_cut
     assert alone[ok.iloc[0]] == 0 and alone[ok.iloc[1]] == 1 and alone.isna().sum() == len(alone) - 2
-    scored = segments.score(tiny_study, frames).set_index("photo_id").well_cut
+    scored = scoring.score(tiny_study, frames).set_index("photo_id").well_cut
     assert scored[ok.iloc[0]] == 1  # the true mask goes first

@@ -14,7 +14,7 @@ from fishlib.photos import decode, masks
 from fishlib.photos.composite import BACKGROUNDS, BASIC, CROP, MASK, ORIGINAL, variants_of_tables
 from fishlib.photos.draws import draw_shots
 from fishlib.photos.manifest import scan_photos, write_manifest
-from fishlib.removal import segments
+from fishlib.removal import segmenting
 from fishlib.show import captions, tables, views
 
 
@@ -22,7 +22,7 @@ from fishlib.show import captions, tables, views
 def ready(tiny_study):
     """(study, counted photos, true masks)."""
     manifest = scan_photos(tiny_study)
-    found = segments.run(tiny_study, "truth", manifest)
+    found = segmenting.run(tiny_study, "truth", manifest)
     write_manifest(tiny_study, manifest)
     return tiny_study, manifest, found
 

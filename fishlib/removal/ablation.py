@@ -17,7 +17,7 @@ def ious(study: Study, frame: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame
     """IoU with the true mask of each counted photo (index photo_id) after each set of steps (columns, all steps first,
     none last), at the size the photo was cut at. 0 where no fish was found; empty when the method kept no steps.
 
-    frame, truth: the frames of METHOD and of the truth, as segments.run gives them.
+    frame, truth: the frames of METHOD and of the truth, as segmenting.run gives them.
     """
     true_rows, found = truth.set_index("photo_id"), {}
     for row in evaluation.counted(frame).itertuples():

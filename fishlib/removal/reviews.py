@@ -52,7 +52,7 @@ def well_cut(reviews: pd.DataFrame) -> pd.DataFrame:
 
 
 def apply(scores: pd.DataFrame, reviews: pd.DataFrame) -> pd.DataFrame:
-    """segments.score's rows with well_cut from the verdicts where no true mask judged (iou is NaN)."""
+    """scoring.score's rows with well_cut from the verdicts where no true mask judged (iou is NaN)."""
     verdict = well_cut(reviews).set_index(CUT)["well_cut"]
     own = pd.MultiIndex.from_arrays([scores["photo_id"].map(curation.plain), scores["method"]])
     found = verdict.reindex(own).to_numpy(float)

@@ -65,8 +65,14 @@ def cut(
     from fishlib.removal import cut as cutting
 
     params = profiles.load(profile).segmenters.get(method)
-    counts = cutting.cut(paths, out, method, background, crop, dilate, params, device, offline, overwrite)
-    typer.echo(", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items()) + f"; see {out / 'index.csv'}")
+    done = cutting.cut(paths, out, method, background, crop, dilate, params, device, offline, overwrite)
+    counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in done.counts.items())
+    typer.echo(f"{counts}; see {out / 'index.csv'}")
+    if done.failed:
+        first = done.failed[0]
+        said = f"{len(done.failed)} of {done.counts['photos']} could not be cut; mend them and run again"
+        typer.echo(f"fishlib: {said} (first: {first['path']}: {first['reason']}).", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -3,20 +3,28 @@
 import csv
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from fishlib import cache
+from fishlib import cache, cli
 from fishlib.errors import UserError
-from fishlib.photos import masks
+from fishlib.photos import decode, masks
 from fishlib.removal import cut as module
 from fishlib.removal import segmenters
-from fishlib.removal.cut import JOURNAL, cut
+from fishlib.removal.cutouts import BOX, JOURNAL
 from fishlib.removal.segmenters import Segmentation
 
 calls = []
+
+
+def cut(*given, **options):
+    """What was counted."""
+    return module.cut(*given, **options).counts
 
 
 class White:
@@ -65,11 +73,13 @@ def read(path):
 
 def index(out):
     with (out / "index.csv").open(encoding="utf-8", newline="") as f:
-        return {row["path"].rsplit("/", 1)[1]: row for row in csv.DictReader(f)}
+        return {row["path"].rsplit("/", 1)[-1]: row for row in csv.DictReader(f)}
 
 
 def pictures(out):
-    return sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file() and p.name != "index.csv")
+    """What lies in the folder beside its tables and locks."""
+    files = [p for p in out.rglob("*") if p.is_file() and p.suffix != ".csv" and not p.name.startswith(".lock")]
+    return sorted(p.relative_to(out).as_posix() for p in files)
 
 
 def test_the_tree_is_mirrored_with_a_row_for_every_file(tree, tmp_path):
@@ -81,7 +91,7 @@ def test_the_tree_is_mirrored_with_a_row_for_every_file(tree, tmp_path):
     rows = index(out)
     assert set(rows) == {"a.png", "b.png", "top.png", "notes.txt"}
     assert rows["top.png"]["reason"] == "nothing is white" and rows["notes.txt"]["status"] == "unreadable"
-    assert [float(rows["b.png"][k]) for k in module.BOX] == pytest.approx([400, 300, 800, 600], abs=3)
+    assert [float(rows["b.png"][k]) for k in BOX] == pytest.approx([400, 300, 800, 600], abs=3)
     mask, picture = read(out / "masks" / fish[0]), read(out / fish[0])
     assert mask.shape == (900, 1200) and set(np.unique(mask)) == {0, 255} and picture.shape == (900, 1200, 3)
     assert not picture[mask == 0].any() and (picture[310:590, 410:790] == 255).all()
@@ -128,12 +138,12 @@ def test_dilation_is_at_the_working_size(tmp_path):
 def test_a_second_run_does_nothing(tree, tmp_path):
     out = tmp_path / "out"
     cut([tree], out, "white")
-    before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != "index.csv"}
+    before = {name: (out / name).stat().st_mtime_ns for name in pictures(out)}
     text = (out / "index.csv").read_bytes()
     calls.clear()
     assert cut([tree], out, "white") == {"photos": 4, "new": 0, "ok": 2, "no_detection": 1, "unreadable": 1}
     assert not calls and (out / "index.csv").read_bytes() == text
-    assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != "index.csv"} == before
+    assert {name: (out / name).stat().st_mtime_ns for name in pictures(out)} == before
 
 
 def test_only_what_changed_or_went_missing_is_cut_again(tree, tmp_path):
@@ -179,13 +189,13 @@ def test_a_foreign_index_is_never_replaced(tree, tmp_path):
     assert (tmp_path / "index.csv").read_text() == "my,own\n1,2\n"
 
 
-def test_two_photos_of_one_name_give_one_picture_and_a_reason(tmp_path):
+def test_two_photos_whose_files_would_be_one_give_one_picture_and_a_reason(tmp_path):
     first, second = photo(tmp_path / "p" / "A.png"), photo(tmp_path / "p" / "a.jpg", red=10)
     other = photo(tmp_path / "q" / "a.png", red=20)
     for _ in range(2):
         counts = cut([tmp_path / "p", other], tmp_path / "out", "white")
-        assert (counts["photos"], counts["ok"], counts["not_written"]) == (3, 1, 2)
-    assert pictures(tmp_path / "out") == ["A.png", "masks/A.png"]
+        assert (counts["photos"], counts["ok"], counts["not_written"]) == (3, 2, 1)
+    assert pictures(tmp_path / "out") == ["masks/p/A.png", "masks/q/a.png", "p/A.png", "q/a.png"]
     assert first.as_posix() in index(tmp_path / "out")[second.name]["reason"]
 
 
@@ -275,6 +285,182 @@ def test_a_photo_that_cannot_be_read_for_a_while_keeps_its_cutout(tree, tmp_path
     assert cut([tree], out, "white") == {"photos": 4, "new": 1, "ok": 2, "no_detection": 1, "unreadable": 1}
 
 
+@pytest.mark.parametrize("kill", [0, 1, 2, 3])
+def test_a_killed_run_ends_with_the_same_index_as_an_undisturbed_one(tmp_path, monkeypatch, kill):
+    """Whatever was finished before; the names hold what a line of a journal might be cut at."""
+    photos = tmp_path / "photos"
+    for name in ("b/1\u2028.png", "b/2\x85.png", "a/'=1.png", "c.png"):
+        photo(photos / name, (41, 67))
+    cut([photos], tmp_path / "undisturbed", "white")
+
+    class Killed(White):
+        def segment(self, images, photo_ids):
+            if len(calls) == kill:
+                raise KeyboardInterrupt
+            return super().segment(images, photo_ids)
+
+    calls.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(segmenters, "build", lambda method, params, device, offline: Killed(params))
+        patch.setattr(module.CutOuts, "write", lambda _: None)
+        with pytest.raises(KeyboardInterrupt):
+            cut([photos], tmp_path / "out", "white")
+    assert cut([photos], tmp_path / "out", "white") == {"photos": 4, "new": 4 - kill, "ok": 4}
+    assert len(calls) == 4 and pictures(tmp_path / "out") == pictures(tmp_path / "undisturbed")
+    for name in ("index.csv", "folders.csv", *pictures(tmp_path / "out")):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+
+
+def test_the_folders_of_a_tree_are_cut_as_the_tree(tree, tmp_path):
+    """What a shell makes of DIR/*; two folders hold a photo of one name."""
+    photo(tree / "Thunnus_albacares" / "b.png")
+    cut([tree], tmp_path / "whole", "white")
+    cut(sorted(tree.iterdir(), reverse=True), tmp_path / "parts", "white")
+    assert pictures(tmp_path / "parts") == pictures(tmp_path / "whole")
+    assert "Thunnus_albacares/b.png" in pictures(tmp_path / "parts") and "<b>サバ/b.png" in pictures(tmp_path / "parts")
+    assert (tmp_path / "parts" / "index.csv").read_bytes() == (tmp_path / "whole" / "index.csv").read_bytes()
+
+
+def test_equal_names_far_apart_keep_the_folders_they_part_in(tmp_path):
+    given = [photo(tmp_path / name) for name in ("x/photos/1.png", "y/photos/1.png")]
+    cut([given[0].parent, given[1]], tmp_path / "out", "white")
+    names = ["x/photos/1.png", "y/photos/1.png"]
+    assert pictures(tmp_path / "out") == sorted([*names, *(f"masks/{name}" for name in names)])
+
+
+def test_the_index_is_relative_and_says_each_folder_once(tree, tmp_path):
+    other = photo(tmp_path / "other" / "z.png")
+    for given in (tree, tree, other):
+        cut([given], tmp_path / "out", "white")
+    with (tmp_path / "out" / "index.csv").open(encoding="utf-8", newline="") as f:
+        rows = [(row["folder"], row["path"]) for row in csv.DictReader(f)]
+    names = ["<b>サバ/b.png", "<b>サバ/notes.txt", "Thunnus_albacares/a.png", "top.png"]
+    assert rows == [*(("1", name) for name in names), ("2", "z.png")]
+    with (tmp_path / "out" / "folders.csv").open(encoding="utf-8", newline="") as f:
+        assert [(row["folder"], row["path"]) for row in csv.DictReader(f)] == [
+            ("1", tree.as_posix()),
+            ("2", other.parent.as_posix()),
+        ]
+    assert tmp_path.as_posix() not in (tmp_path / "out" / "index.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("damage", ["path\n/x\n", "folder,path\n7,/x\n", ""])
+def test_folders_that_are_not_ours_are_named(tree, tmp_path, damage):
+    cut([tree], tmp_path / "out", "white")
+    (tmp_path / "out" / "folders.csv").write_text(damage)
+    with pytest.raises(UserError, match=r"folders\.csv"):
+        cut([tree], tmp_path / "out", "white")
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "a" * 252 + ".x", "é" * 125 + ".jpeg"])
+def test_a_name_too_long_for_its_files_is_a_row_and_the_others_are_cut(tmp_path, name):
+    photo(tmp_path / "p" / "z.png")
+    photo(tmp_path / "long.png").rename(tmp_path / "p" / name)
+    for _ in range(2):
+        counts = cut([tmp_path / "p"], tmp_path / "out", "white")
+        too_long = len(os.fsencode(Path(name).stem)) > 251
+        assert (counts["ok"], counts.get("not_written", 0)) == (2 - too_long, int(too_long))
+    assert not too_long or "shorten" in index(tmp_path / "out")[name]["reason"]
+
+
+def test_a_cutout_in_the_place_of_a_folder_stops_that_photo_alone(tmp_path):
+    photo(tmp_path / "p" / "a.jpg")
+    photo(tmp_path / "p" / "a.png" / "b.png")
+    photo(tmp_path / "p" / "z.png")
+    for _ in range(2):
+        counts = cut([tmp_path / "p"], tmp_path / "out", "white")
+        assert (counts["ok"], counts["not_written"]) == (2, 1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere only some users may make links")
+def test_a_link_out_of_the_photos_is_refused_and_one_within_followed(tmp_path):
+    secret = photo(tmp_path / "elsewhere" / "secret.png")
+    own = photo(tmp_path / "p" / "own.png")
+    (tmp_path / "p" / "out.png").symlink_to(secret)
+    (tmp_path / "p" / "folder").symlink_to(secret.parent)
+    (tmp_path / "p" / "within.png").symlink_to(own)
+    (tmp_path / "p" / "loop.png").symlink_to(tmp_path / "p" / "loop.png")
+    cut([tmp_path / "p"], tmp_path / "out", "white")
+    rows = index(tmp_path / "out")
+    assert [name for name in rows if rows[name]["status"] == "ok"] == ["own.png", "within.png"]
+    assert "leads out" in rows["out.png"]["reason"] and rows["folder"]["status"] == "unreadable"
+    assert rows["loop.png"]["status"] == "unreadable"
+    assert cut([tmp_path / "p" / "out.png"], tmp_path / "given", "white")["ok"] == 1  # the user's own word
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere only some users may make links")
+@pytest.mark.parametrize("name", [JOURNAL, ".lock", ".lock-holder.json"])
+def test_nothing_is_written_through_a_link_in_the_output(tree, tmp_path, name):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).symlink_to(mine)
+    with pytest.raises(UserError, match="is a link"):
+        cut([tree], tmp_path / "out", "white")
+    assert mine.read_text() == "mine" and (tmp_path / "out" / name).is_symlink()
+
+
+def test_a_photo_that_changes_while_it_is_read_is_never_kept_under_the_old_hash(tmp_path, monkeypatch):
+    file = photo(tmp_path / "a.png")
+    before, reads = file.read_bytes(), decode.read
+
+    def changing(path, *more):
+        photo(file, fish=False)
+        return reads(path, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "read", changing)
+        assert "no_detection" in cut([file], tmp_path / "out", "white")
+    file.write_bytes(before)
+    assert cut([file], tmp_path / "out", "white") == {"photos": 1, "new": 1, "ok": 1}
+
+    def breaking(path, *more):
+        path.write_bytes(b"")
+        return reads(path, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "read", breaking)
+        assert "unreadable" in cut([file], tmp_path / "other", "white")
+    file.write_bytes(before)
+    assert cut([file], tmp_path / "other", "white") == {"photos": 1, "new": 1, "ok": 1}
+
+
+HOLD = """
+import sys, time
+from fishlib.files import locks
+with locks.held(sys.argv[1], "fishlib cut"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_cut_says_who_holds_the_folder_and_changes_nothing(tree, tmp_path):
+    cut([tree], tmp_path / "out", "white")
+    text = (tmp_path / "out" / "index.csv").read_bytes()
+    photo(tree / "new.png")
+    with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "out"], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=rf"fishlib cut \(process {other.pid} on .*, since 20"):
+            cut([tree], tmp_path / "out", "white")
+        other.kill()
+    assert (tmp_path / "out" / "index.csv").read_bytes() == text
+    assert cut([tree], tmp_path / "out", "white")["new"] == 1
+
+
+def test_the_command_ends_with_1_and_says_how_many_where_a_photo_is_left_out(tree, tmp_path, monkeypatch, capsys):
+    def call():
+        monkeypatch.setattr("sys.argv", ["fishlib", "cut", str(tree), "--out", str(tmp_path / "out")])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return stopped.value.code, capsys.readouterr().err
+
+    assert call()[0] == 0  # notes.txt lies there and is no photo
+    (tree / "broken.png").write_text("no picture")
+    for _ in range(2):
+        code, said = call()
+        assert code == 1 and "1 of 5 could not be cut" in said and "broken.png" in said
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [({"background": "#12"}, "#rrggbb"), ({"background": "mauve"}, "mauve"), ({"dilate": -1}, "--dilate -1")],
@@ -297,8 +483,8 @@ def test_a_full_disk_is_one_sentence(tree, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(masks, "write_mask", full)
-    with pytest.raises(UserError, match="No space left on device"):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\); make room"):
         cut([tree], tmp_path / "out", "white")
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -245,6 +246,29 @@ def test_the_second_writer_is_told_who_holds_the_folder_and_takes_over_from_the_
     with locks.held(tmp_path, "the second"):
         assert "the second" in locks.holder(tmp_path)
     assert not (tmp_path / locks.HOLDER).exists()
+
+
+def test_what_a_killed_writer_left_is_swept_by_the_next_holder_and_nothing_else(tmp_path, other_holder):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "below" / "link").symlink_to(tmp_path / "elsewhere")
+    left = [tmp_path / ".tmp-abcd_123.png", tmp_path / "below" / ".tmp-00000000"]
+    stays = [tmp_path / name for name in (".tmp-mine.png", "tmp-abcd_123.png", "below/a.png", "elsewhere/a.csv")]
+    for file in (*left, *stays):
+        file.write_text("x")
+        os.utime(file, (0, 0))
+    fresh = tmp_path / ".tmp-abcd_456.csv"  # a reviewer's answer, say, on its way into a table
+    fresh.write_text("x")
+    os.utime(fresh, (time.time() + 5, time.time() + 5))
+
+    other_holder.kill()
+    other_holder.wait()
+    with locks.held(tmp_path, "the next"):
+        assert not any(file.exists() for file in left) and all(file.exists() for file in (*stays, fresh))
+    left[0].write_text("x")
+    os.utime(left[0], (0, 0))
+    with locks.held(tmp_path, "again"):
+        assert left[0].exists()  # nobody was killed: nothing is looked for
 
 
 def test_waiting_ends_when_the_holder_does(tmp_path, other_holder):

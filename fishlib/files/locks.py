@@ -50,6 +50,8 @@ def held(folder: Path, what: str, wait: float = 0.0, file: str = ""):
         wait,
     )
     try:
+        if note.exists() and not file:  # whoever held the folder was killed
+            writing.sweep(folder)
         _say_who(note, what)
         with _inherited(target):
             yield

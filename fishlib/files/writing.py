@@ -1,11 +1,16 @@
 """Files that are whole or not there: written beside their place, then renamed into it."""
 
 import os
+import re
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fishlib.errors import UserError
+
+TEMPORARY = re.compile(r"\.tmp-[a-z0-9_]{8}(\.[^/]{0,15})?")  # as `atomic` names them
+SETTLED = 1.0  # seconds
 
 
 @contextmanager
@@ -37,6 +42,21 @@ def atomic(path: Path, keep: bool = False):
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that a killed writer left in a folder and below it; links are not followed.
+
+    For whoever holds the folder's lock. A file written a moment ago stays: what is answered into one file of the folder
+    (see locks.briefly) needs no lock of the folder.
+    """
+    before = time.time() - SETTLED
+    for place, _, names in os.walk(folder):
+        for name in filter(TEMPORARY.fullmatch, names):
+            file = Path(place, name)
+            with suppress(OSError):
+                if file.lstat().st_mtime < before:
+                    file.unlink()
 
 
 def failed(path: Path, error: Exception) -> str:

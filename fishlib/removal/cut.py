@@ -1,202 +1,242 @@
 """Background removal for any photos: cut-outs and masks in a tree like theirs, index.csv with a row each."""
 
-import json
-import os
 import re
-import unicodedata
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.errors import UnreadablePhoto, UserError
-from fishlib.files import writing
-from fishlib.files.frames import write_frame
+from fishlib.files import locks, writing
 from fishlib.photos import composite, decode, masks
-from fishlib.photos.manifest import files_below
+from fishlib.removal import asked as asking
 from fishlib.removal import segmenters
+from fishlib.removal.asked import Asked
+from fishlib.removal.cutouts import BOX, CutOuts, Key, new_row, number
 
-BOX = ["x0", "y0", "x1", "y1"]  # XYXY, pixels of the photo
-JOURNAL = ".journal.jsonl"  # rows since index.csv was written; there after a kill
-COLUMNS = ["path", "status", "reason", *BOX, "score", "cutout", "mask", "sha256", "settings"]
+
+class Result(NamedTuple):
+    """counts: photos, new, each status. failed: the rows of photos that were asked for and have no answer."""
+
+    counts: dict[str, int]
+    failed: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a photo is cut. colour: RGB of the background, None where it is transparent."""
+
+    segmenter: segmenters.Segmenter
+    colour: tuple[int, int, int] | None
+    crop: bool
+    dilate: int
+    text: str  # all of it in one line, as a row states it
+
+
+class Loaded(NamedTuple):
+    """A photo as it was found: finished, or its pixels, or why it cannot be read."""
+
+    sha256: str  # "" where its content is not known, so that it is looked at again another time
+    finished: bool = False
+    photo: decode.Photo | None = None
+    lost: str = ""
+
+
+class Cut(NamedTuple):
+    """What was found in a photo, for its row; picture: the cut-out as OpenCV writes it (BGR, BGRA), with its mask."""
+
+    facts: dict[str, str]
+    picture: np.ndarray | None = None
+    mask: np.ndarray | None = None
 
 
 def cut(
-    paths, out, method, background="black", crop=False, dilate=0, params=None, device="auto", offline=False,
-    overwrite=False,
-) -> dict[str, int]:  # fmt: skip
-    """Write out/<name below the given folder>.png and out/masks/<the same>.png, at each photo's own size.
+    photos: Iterable[Path],
+    out: Path,
+    method: str,
+    background: str = "black",
+    crop: bool = False,
+    dilate: int = 0,
+    params: dict | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    overwrite: bool = False,
+) -> Result:
+    """Write out/<name>.png and out/masks/<name>.png, at each photo's own size; names as asked.find gives them.
 
-    paths: photos or folders. background: transparent, #rrggbb or one of composite.BACKGROUNDS. crop: to the
+    photos: files or folders. background: transparent, #rrggbb or one of composite.BACKGROUNDS. crop: to the
     detected box (the mask stays whole). dilate: so often, 3 x 3, at the working size of 640 px. A photo
     without a usable mask has a row and no picture; so has one whose place is another photo's or holds a file
-    not made here (status not_written). Finished photos (same content and settings) are left alone. Returns
-    counts: photos, new, each status. UserError for a missing input, a wrong option, an output that cannot be
-    written, and one that holds cut-outs of other settings, unless `overwrite`.
+    not made here (status not_written). Finished photos (same content and settings) are left alone. UserError for a
+    missing input, a wrong option, an output that cannot be written or that another process writes, and one that holds
+    cut-outs of other settings, unless `overwrite`.
     """
-    colour, out = _colour(background), Path(out).expanduser().resolve()
+    settings = _settings(method, background, crop, dilate, params, device, offline)
+    out = Path(out).expanduser().resolve()
+    folder, files = asking.find(photos, out)
+    with locks.held(out, "fishlib cut"):
+        there = CutOuts(out)
+        if not overwrite:
+            _hold_settings(there, settings)
+        root = there.number(folder)
+        try:
+            new = _cut_all(files, root, there, settings, f"cut ({method})")
+        finally:
+            there.write()
+
+    rows = [there.rows[root, file.name] for file in files]
+    counts = {"photos": len(files), "new": new, **Counter(row["status"] for row in rows)}
+    return Result(counts, [row for file, row in zip(files, rows, strict=True) if _has_failed(file, row)])
+
+
+def _settings(
+    method: str, background: str, crop: bool, dilate: int, params: dict | None, device: str, offline: bool
+) -> Settings:
+    colour = _colour(background)
     if dilate < 0:
         raise UserError(f"--dilate {dilate} is no number of dilations; give 0 or more.")
-    photos, rows, new = _photos(paths, out), _read(out / "index.csv"), 0
+    if method == "imported":
+        raise UserError("Masks that are there already need no method; choose gdino-sam, sam-clip, detic or grabcut.")
     segmenter = segmenters.build(method, params, device, offline)
     key = cache.key(segmenter=segmenter.key)[:12]
-    settings = f"{method} background={background} crop={crop} dilate={dilate} {key}"
-    if not overwrite and (other := {row["settings"] for row in rows.values()} - {settings, ""}):
-        why = f"made with '{min(other)}', not '{settings}' (last: the method's parameters and checkpoints)"
-        raise UserError(f"{out} holds cut-outs {why}; choose another --out or use --overwrite.")
-    owners = {_fold(row[k]): path for path, row in rows.items() for k in ("cutout", "mask") if row[k]}
-
-    def load(path: str) -> tuple:
-        """(sha256, photo), (sha256 or "", why it cannot be read), or (sha256, None) where the photo is finished."""
-        row, digest = rows.get(path, _row(path)), ""
-        whole = all((out / row[kind]).is_file() for kind in ("cutout", "mask") if row[kind])
-        try:
-            digest = cache.file_hash(path) if Path(path).is_file() else ""
-            if whole and (row["settings"], row["sha256"]) == (settings, digest):
-                return digest, None
-            if not digest:
-                raise UnreadablePhoto(f"{path} is no regular file, or its name is not UTF-8.")
-            return digest, decode.decode(path)
-        except UnreadablePhoto as error:
-            return digest, error
-        except OSError as error:
-            return digest, UnreadablePhoto(f"{path} cannot be read ({error.strerror}).")
-
-    def keep(row: dict) -> None:
-        """The row in the journal: the list itself, of thousands of photos, takes longer to write than a photo."""
-        rows[row["path"]] = row
-        out.mkdir(parents=True, exist_ok=True)
-        with (out / JOURNAL).open("a", encoding="utf-8") as journal:
-            said = {k: "" if value != value else value for k, value in row.items()}  # no score is no number
-            journal.write(json.dumps(said, ensure_ascii=False) + "\n")
-
-    try:
-        try:
-            for path, (digest, image) in tqdm(decode.ahead(list(photos), load), f"cut ({method})", len(photos)):
-                cutout = Path(photos[path]).with_suffix(".png").as_posix()
-                files = {"cutout": cutout, "mask": f"masks/{cutout}"}
-                if why := _taken(path, files.values(), owners, out):
-                    rows[path] = _row(path, status="not_written", reason=why)
-                    continue
-                if image is None:
-                    continue
-                new += 1
-                if not digest:  # it may be read another time: what was cut of it stays
-                    told = {"status": "unreadable", "reason": str(image), "sha256": "", "settings": settings}
-                    keep(rows.get(path, _row(path)) | told)
-                    continue
-                owners |= {_fold(file): path for file in files.values()}
-                keep(_row(path, status="pending", **files))  # after a kill these are known as our own
-                found, picture, mask = _segment(image, photos[path], segmenter, colour, crop, dilate)
-                for file in files.values() if picture is None else ():  # what other settings left
-                    (out / file).unlink(missing_ok=True)
-                if picture is not None:
-                    masks.write_mask(mask, out / files["mask"])
-                    with writing.atomic(out / files["cutout"]) as temporary:
-                        temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-                    found |= files
-                keep(_row(path, sha256=digest, settings=settings, **found))
-        finally:
-            _write(rows, out)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
-    return {"photos": len(photos), "new": new, **Counter(rows[path]["status"] for path in photos)}
+    text = f"{method} background={background} crop={crop} dilate={dilate} {key}"
+    return Settings(segmenter, colour, crop, dilate, text)
 
 
 def _colour(background: str) -> tuple[int, int, int] | None:
     if re.fullmatch(r"#[0-9a-fA-F]{6}", background):
-        return tuple(bytes.fromhex(background[1:]))
-    if background not in (colours := {"transparent": None, **composite.BACKGROUNDS}):
+        red, green, blue = bytes.fromhex(background[1:])
+        return red, green, blue
+    colours = {"transparent": None, **composite.BACKGROUNDS}
+    if background not in colours:
         raise UserError(f"Unknown background {background!r}; choose {', '.join(colours)} or #rrggbb.")
     return colours[background]
 
 
-def _photos(paths: list, out: Path) -> dict[str, str]:
-    """path -> photo_id (posix, below the given folder) of every file given, but hidden ones and `out`."""
-    found = {}
-    for given in (Path(path).expanduser() for path in paths):
-        root = given.resolve()
-        if not root.exists() or root == out:
-            why = "the output folder itself" if root == out else "not there"
-            raise UserError(f"{given} is {why}; give photos or folders of photos, and another --out.")
-        base, files = given.parent.resolve(), [given.parent.resolve() / given.name]
-        if root.is_dir():
-            base, files = root, sorted(files_below(root))
-        for file in files:
-            if not (out.is_relative_to(root) and file.is_relative_to(out)):
-                names = map(os.fsencode, (file.as_posix(), file.relative_to(base).as_posix()))
-                found.setdefault(*(name.decode(errors="backslashreplace") for name in names))
-    if not found:
-        raise UserError(f"There is no file in {', '.join(map(str, paths))}; give photos or folders of them.")
-    return found
+def _hold_settings(there: CutOuts, settings: Settings) -> None:
+    """UserError where the folder holds cut-outs of other settings."""
+    other = {row["settings"] for row in there.rows.values()} - {settings.text, ""}
+    if other:
+        why = f"made with '{min(other)}', not '{settings.text}' (last: the method's parameters and checkpoints)"
+        raise UserError(f"{there.out} holds cut-outs {why}; choose another --out or use --overwrite.")
 
 
-def _fold(file: str) -> str:
-    """One name for what some file systems take for the same file."""
-    return unicodedata.normalize("NFC", file).casefold()
+def _cut_all(files: list[Asked], root: str, there: CutOuts, settings: Settings, title: str) -> int:
+    """Cut every photo that is not finished, the next one read meanwhile; how many there were."""
+
+    def load(file: Asked) -> Loaded:
+        return _load(file, lambda sha256: there.is_finished((root, file.name), sha256, settings.text))
+
+    new = 0
+    for file, loaded in tqdm(decode.ahead(files, load), title, len(files)):
+        new += _cut_one((root, file.name), loaded, there, settings)
+    return new
 
 
-def _taken(path: str, files, owners: dict[str, str], out: Path) -> str:
-    """Why the photo's files may not be written, empty when they may."""
-    for file in files:
-        if (owner := owners.get(_fold(file), path)) != path:
-            return f"{file} belongs to {owner}, rename one of them"
-        if not (out / file).resolve().is_relative_to(out):
-            return f"a link leads {file} out of the output folder"
-        if _fold(file) not in owners and (out / file).exists():
-            return f"{file} is there and was not made by fishlib cut"
-    return ""
-
-
-def _segment(image, photo_id, segmenter, colour, crop, dilate) -> tuple:
-    """What was found, for the row; the cut-out as OpenCV writes it (BGR, BGRA) and the mask, or None.
-
-    image: uint8 (H, W, 3), or the UnreadablePhoto that tells why there is none.
-    """
-    if isinstance(image, UnreadablePhoto):
-        return {"status": "unreadable", "reason": str(image)}, None, None
-    small, (height, width) = decode.working(image), image.shape[:2]
-    [found] = segmenter.segment([small], [photo_id])
-    row, box = {"status": found.status, "reason": found.reason}, found.box
-    if box is not None:
-        box = box * np.array([width / small.shape[1], height / small.shape[0]] * 2)
-        row |= dict(zip(BOX, box.tolist(), strict=True)) | {"score": found.score}
-    if found.status != segmenters.OK:
-        return row, None, None
-    mask = masks.resize_mask(masks.dilate(found.mask, dilate), (height, width))
-    picture = composite.fill(image, mask, colour or (0, 0, 0))[..., ::-1]
-    if colour is None:
-        picture = np.dstack([picture, mask.astype(np.uint8) * 255])
-    if crop and box is not None:
-        x0, y0, x1, y1 = composite.crop_window(box, height, width)
-        picture = picture[y0:y1, x0:x1]
-    return row, np.ascontiguousarray(picture), mask
-
-
-def _row(path: str, **facts) -> dict:
-    return dict.fromkeys(COLUMNS, "") | {"path": path} | facts
-
-
-def _read(index: Path) -> dict[str, dict]:
+def _load(file: Asked, is_finished) -> Loaded:
+    """The photo, decoded from the very bytes that its hash is of; is_finished(sha256): need it not be decoded?"""
     try:
-        frame = pd.read_csv(index, dtype=str, keep_default_na=False)[COLUMNS] if index.exists() else None
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{index} was not made by fishlib cut; choose another --out.") from error
-    rows = {} if frame is None else {row["path"]: row for row in frame.to_dict("records")}
-    journal = index.with_name(JOURNAL)
-    for line in journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else ():
-        with suppress(ValueError, KeyError, TypeError):  # a kill may leave half a line
-            row = json.loads(line)
-            rows[row["path"]] = _row(row["path"]) | {k: str(row[k]) for k in COLUMNS}
-    return rows
+        asking.hold(file)
+        sha256 = cache.file_hash(file.file)
+        if is_finished(sha256):
+            return Loaded(sha256, finished=True)
+    except (OSError, UnreadablePhoto) as error:
+        return Loaded("", lost=_reason(error))
+    try:
+        photo = decode.read(file.file)
+    except UnreadablePhoto as error:
+        return Loaded(sha256 if _hash(file.file) == sha256 else "", lost=_reason(error))
+    return Loaded(photo.sha256, photo=photo)
 
 
-def _write(rows: dict[str, dict], out: Path) -> None:
-    """index.csv, whole; the journal has then said what it had to."""
-    write_frame(pd.DataFrame(rows.values(), columns=COLUMNS), out / "index.csv")
-    (out / JOURNAL).unlink(missing_ok=True)
+def _cut_one(key: Key, loaded: Loaded, there: CutOuts, settings: Settings) -> bool:
+    """Cut one photo, write its files and its row; False where nothing was to be done."""
+    if not loaded.sha256:  # it may be read another time: what was cut of it stays
+        earlier = there.rows.get(key, new_row(key))
+        told = {"status": "unreadable", "reason": loaded.lost, "sha256": "", "settings": settings.text}
+        there.keep(earlier | told)
+        return True
+
+    name = Path(key[1]).with_suffix(".png").as_posix()
+    files = {"cutout": name, "mask": f"masks/{name}"}
+    why_not = there.why_not(key, files.values())
+    if why_not:
+        there.put(new_row(key, status="not_written", reason=why_not))
+        return False
+    if loaded.finished:
+        return False
+
+    there.keep(new_row(key, status="pending", **files))  # after a kill these are known as our own
+    found = _segment(loaded, key[1], settings)
+    facts = dict(found.facts)
+    if found.picture is None:
+        there.remove(files.values())
+    else:
+        masks.write_mask(found.mask, there.out / files["mask"])
+        writing.write_bytes(there.out / files["cutout"], cv2.imencode(".png", found.picture)[1].tobytes())
+        facts.update(files)
+    there.keep(new_row(key, sha256=loaded.sha256, settings=settings.text, **facts))
+    return True
+
+
+def _segment(loaded: Loaded, name: str, settings: Settings) -> Cut:
+    photo = loaded.photo
+    if photo is None:
+        return Cut({"status": "unreadable", "reason": loaded.lost})
+
+    height, width = photo.pixels.shape[:2]
+    small = decode.working(photo.pixels)
+    [found] = settings.segmenter.segment([small], [name])
+    facts = {"status": found.status, "reason": found.reason}
+    box = None
+    if found.box is not None:
+        box = found.box * np.array([width / small.shape[1], height / small.shape[0]] * 2)
+        own = box * np.array([photo.width / width, photo.height / height] * 2)
+        facts.update(zip(BOX, map(number, own.tolist()), strict=True))
+        facts["score"] = number(found.score)
+    if found.status != segmenters.OK:
+        return Cut(facts)
+    if (height, width) != (photo.height, photo.width):
+        facts["reason"] = f"too large to be decoded whole, cut at {width} x {height} pixels"
+
+    mask = masks.resize_mask(masks.dilate(found.mask, settings.dilate), (height, width))
+    return Cut(facts, _picture(photo.pixels, mask, box, settings), mask)
+
+
+def _picture(image: np.ndarray, mask: np.ndarray, box: np.ndarray | None, settings: Settings) -> np.ndarray:
+    """The cut-out as OpenCV writes it, uint8 (h, w, 3) BGR or (h, w, 4) BGRA."""
+    picture = composite.fill(image, mask, settings.colour or (0, 0, 0))[..., ::-1]
+    if settings.colour is None:
+        picture = np.dstack([picture, mask.astype(np.uint8) * 255])
+    if settings.crop and box is not None:
+        x0, y0, x1, y1 = composite.crop_window(box, *mask.shape)
+        picture = picture[y0:y1, x0:x1]
+    return np.ascontiguousarray(picture)
+
+
+def _has_failed(file: Asked, row: dict[str, str]) -> bool:
+    """Was a photo asked for, and is there neither a cut-out nor the answer that it has no usable mask?
+
+    What lies in a folder and is no photo by its name, a text beside the photos say, was not asked for.
+    """
+    if row["status"] == "unreadable":
+        is_photo = file.within is None or file.file.suffix.lower() in decode.SUFFIXES
+        return is_photo or not row["sha256"]
+    return row["status"] == "not_written"
+
+
+def _hash(file: Path) -> str:
+    try:
+        return cache.file_hash(file)
+    except OSError:
+        return ""
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())

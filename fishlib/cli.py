@@ -15,6 +15,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        import fishlib
+
+        typer.echo(f"fishlib {fishlib.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def fishlib_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """Does removing the background help a model name the fish?"""
+
+
 Out = Annotated[Path, typer.Option(help="Run folder; a run that was stopped goes on there.")]
 
 
@@ -23,7 +41,9 @@ def reproduce(
     profile: Annotated[str, typer.Option(help="demo, paper, or a YAML file of parameters.")] = "demo",
     photos: Annotated[Path | None, typer.Option(help="Your photos: one subfolder a species.")] = None,
     masks: Annotated[Path | None, typer.Option(help="True masks (PNG tree or COCO JSON); they only score.")] = None,
-    method: Annotated[str | None, typer.Option(help="Whose masks tables 2 to 4 and figure 3 use.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Whose masks tables 2 to 4 and figure 3 use; module:function is one of your own.")
+    ] = None,
     classifier: Annotated[str | None, typer.Option(help="Checkpoint that knows the species, or zoo (drawn).")] = None,
     out: Out = Path("runs/demo"),
     only: Annotated[str | None, typer.Option(help="Run one notebook, such as 02.")] = None,
@@ -51,7 +71,9 @@ def reproduce(
 def cut(
     paths: Annotated[list[Path], typer.Argument(help="Photos or folders of photos.")],
     out: Annotated[Path, typer.Option(help="Folder for cut-outs, masks/ and index.csv.")],
-    method: Annotated[str, typer.Option(help="gdino-sam, sam-clip, detic or grabcut.")] = "gdino-sam",
+    method: Annotated[
+        str, typer.Option(help="gdino-sam, sam-clip, detic, grabcut, or module:function of your own.")
+    ] = "gdino-sam",
     background: Annotated[str, typer.Option(help="black, white, transparent or #rrggbb.")] = "black",
     crop: Annotated[bool, typer.Option("--crop", help="Cut to the detected box.")] = False,
     dilate: Annotated[int, typer.Option(help="Dilate the mask so often (3 x 3 at 640 px).")] = 0,
@@ -63,7 +85,9 @@ def cut(
     """Remove the background of any photos; run again, it goes on where it was stopped."""
     from fishlib import profiles
     from fishlib.removal import cut as cutting
+    from fishlib.removal.segmenters import own
 
+    method = own.named(method)
     params = profiles.load(profile).segmenters.get(method)
     done = cutting.cut(paths, out, method, background, crop, dilate, params, device, offline, overwrite)
     counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in done.counts.items())

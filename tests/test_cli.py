@@ -1,3 +1,8 @@
+import sys
+from importlib.metadata import version
+
+import cv2
+import numpy as np
 import pytest
 
 from fishlib import cli, run
@@ -43,3 +48,21 @@ def test_doctor_names_versions_and_device(monkeypatch, capsys):
     assert call(monkeypatch, "doctor") == 0
     said = capsys.readouterr().out
     assert "torch " in said and "device: " in said
+
+
+def test_version_is_the_packages_own(monkeypatch, capsys):
+    assert call(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"fishlib {version('fishlib')}\n"
+
+
+def test_cut_takes_a_method_of_a_file_in_the_current_folder(monkeypatch, capsys, tmp_path):
+    (tmp_path / "tenfold.py").write_text("def bright(photo):\n    return photo[..., 0] > 128\n")
+    pixels = np.zeros((30, 40, 3), np.uint8)
+    pixels[5:20, 5:30] = 255
+    (tmp_path / "1.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    assert call(monkeypatch, "cut", "1.png", "--out", "cut", "--method", "tenfold:bright") == 0
+    assert "1 ok" in capsys.readouterr().out and (tmp_path / "cut" / "masks" / "1.png").is_file()
+    assert call(monkeypatch, "cut", "1.png", "--out", "cut2", "--method", "tenfold:dark") == 2
+    assert "no function 'dark'" in capsys.readouterr().err

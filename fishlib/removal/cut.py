@@ -1,6 +1,5 @@
 """Background removal for any photos: cut-outs and masks in a tree like theirs, index.csv with a row each."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from fishlib import cache
 from fishlib.errors import UnreadablePhoto, UserError
 from fishlib.files import locks, writing
-from fishlib.photos import composite, decode, masks
+from fishlib.photos import decode, ground, masks
 from fishlib.removal import asked as asking
 from fishlib.removal import segmenters
 from fishlib.removal.asked import Asked
@@ -98,7 +97,7 @@ def cut(
 def _settings(
     method: str, background: str, crop: bool, dilate: int, params: dict | None, device: str, offline: bool
 ) -> Settings:
-    colour = _colour(background)
+    colour = ground.colour(background)
     if dilate < 0:
         raise UserError(f"--dilate {dilate} is no number of dilations; give 0 or more.")
     if method == "imported":
@@ -107,16 +106,6 @@ def _settings(
     key = cache.key(segmenter=segmenter.key)[:12]
     text = f"{method} background={background} crop={crop} dilate={dilate} {key}"
     return Settings(segmenter, colour, crop, dilate, text)
-
-
-def _colour(background: str) -> tuple[int, int, int] | None:
-    if re.fullmatch(r"#[0-9a-fA-F]{6}", background):
-        red, green, blue = bytes.fromhex(background[1:])
-        return red, green, blue
-    colours = {"transparent": None, **composite.BACKGROUNDS}
-    if background not in colours:
-        raise UserError(f"Unknown background {background!r}; choose {', '.join(colours)} or #rrggbb.")
-    return colours[background]
 
 
 def _hold_settings(there: CutOuts, settings: Settings) -> None:
@@ -211,13 +200,9 @@ def _segment(loaded: Loaded, name: str, settings: Settings) -> Cut:
 
 def _picture(image: np.ndarray, mask: np.ndarray, box: np.ndarray | None, settings: Settings) -> np.ndarray:
     """The cut-out as OpenCV writes it, uint8 (h, w, 3) BGR or (h, w, 4) BGRA."""
-    picture = composite.fill(image, mask, settings.colour or (0, 0, 0))[..., ::-1]
-    if settings.colour is None:
-        picture = np.dstack([picture, mask.astype(np.uint8) * 255])
-    if settings.crop and box is not None:
-        x0, y0, x1, y1 = composite.crop_window(box, *mask.shape)
-        picture = picture[y0:y1, x0:x1]
-    return np.ascontiguousarray(picture)
+    picture = ground.put(image, mask, box, settings.colour, settings.crop)
+    channels = [2, 1, 0] if settings.colour is not ground.TRANSPARENT else [2, 1, 0, 3]
+    return np.ascontiguousarray(picture[..., channels])
 
 
 def _has_failed(file: Asked, row: dict[str, str]) -> bool:

@@ -74,6 +74,13 @@ def build(method: str, params: dict | None = None, device: str = "cpu", offline:
     with others, whose number format depends on the device (dtype auto), torch is.
     """
     if method not in MODULES:
+        from fishlib.removal.segmenters import own
+
+        if method in own.NAMED:
+            return own.NAMED[method]
         known = ", ".join(sorted(MODULES))
-        raise UserError(f"Unknown method {method!r}; choose one of {known}.")
+        raise UserError(
+            f"Unknown method {method!r}; choose one of {known}, or name one of your own as --method module:function "
+            "(a profile or a run folder cannot)."
+        )
     return importlib.import_module(MODULES[method]).build(params or {}, device, offline)

@@ -199,6 +199,51 @@ def test_grabcut_answers_for_flat_and_tiny_photos(size, shade):
     assert (found.mask is not None) == (found.status == "ok")
 
 
+@pytest.mark.parametrize("shade", [0, 128, 255])
+@pytest.mark.parametrize("spots", [0, 300])
+def test_grabcut_finds_nothing_in_a_photo_of_one_colour(shade, spots):
+    image = np.full((300, 400, 3), shade, np.uint8)
+    image.reshape(-1, 3)[:: 120000 // spots if spots else 120000] = 90  # dust on a blank scan
+    [found] = segmenters.build("grabcut").segment([image], ["a"])
+    assert found.status == "no_detection" and found.reason == "the photo is of one colour, nothing stands out"
+
+
+FEW_COLOURS = """
+import numpy as np
+from fishlib.removal import segmenters
+segmenter = segmenters.build("grabcut")
+stripes = np.full((310, 311, 3), (1, 0, 0), np.uint8)
+stripes[:, :32] = (0, 0, 1)
+corner = np.full((234, 243, 3), (255, 254, 252), np.uint8)
+corner[:, :33] = (254, 248, 253)
+corner[182:, 29:33] = (253, 238, 253)
+for picture in (stripes, corner):
+    first, again = segmenter.segment([picture, picture], ["a", "b"])
+    assert first.status == again.status and first.reason == again.reason
+print("done")
+"""
+
+
+def test_grabcut_ends_on_pictures_of_few_colours():
+    """In a process of its own: OpenCV's cut of such pictures, as they are, never ended."""
+    done = subprocess.run([sys.executable, "-c", FEW_COLOURS], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "done\n", done.stderr
+
+
+def test_grabcut_cuts_a_fish_on_plain_ground():
+    """A specimen laid on white: few colours, but for the fish."""
+    image, fish = scene()
+    image = np.where(fish[..., None], image // 2, 255).astype(np.uint8)
+    [found] = segmenters.build("grabcut").segment([image], ["a"])
+    assert found.status == "ok" and masks.iou(found.mask, fish) > 0.9
+
+
+@pytest.mark.parametrize("wrong", [{"iterations": 10**9}, {"iterations": 0}, {"side": 1}, {"seed": -1}, {"side": "x"}])
+def test_grabcut_names_a_wrong_parameter(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        segmenters.build("grabcut", wrong)
+
+
 def test_grabcut_parameters():
     key = segmenters.build("grabcut", {"iterations": 1}).key
     assert key["iterations"] == 1 and key != segmenters.build("grabcut").key

@@ -1,5 +1,6 @@
 """What each step of GDINO-SAM's mask adjustment is worth: every photo cut without it, from one look at the photo."""
 
+import numpy as np
 import pandas as pd
 from pycocotools import mask as coco
 from scipy import stats
@@ -19,19 +20,28 @@ def ious(study: Study, frame: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame
 
     frame, truth: the frames of METHOD and of the truth, as segmenting.run gives them.
     """
-    true_rows, found = truth.set_index("photo_id"), {}
+    true_rows = truth.set_index("photo_id")
+    found = {}
     for row in evaluation.counted(frame).itertuples():
-        kept = segments.why(study, METHOD, row.photo_id).get("steps", {})
-        true = segments.read_mask(study, "truth", true_rows.loc[row.photo_id])
-        if true is None or not true.any():
+        true_mask = segments.read_mask(study, "truth", true_rows.loc[row.photo_id])
+        if true_mask is None or not true_mask.any():
             continue
-        rles = {name: rle for name, rle in kept.items() if rle}
-        found[row.photo_id] = dict.fromkeys(kept, 0.0)
-        if rles:
-            own = masks.to_rle(masks.resize_mask(true, next(iter(rles.values()))["size"]))
-            found[row.photo_id] |= dict(zip(rles, coco.iou([*rles.values()], [own], [0])[:, 0].tolist(), strict=True))
+        steps = segments.why(study, METHOD, row.photo_id).get("steps", {})
+        found[row.photo_id] = _ious_of_steps(steps, true_mask)
     table = pd.DataFrame.from_dict(found, orient="index").rename_axis("photo_id")
     return table.fillna(0.0) if len(table.columns) else table.iloc[:0]
+
+
+def _ious_of_steps(steps: dict[str, dict | None], true_mask: np.ndarray) -> dict[str, float]:
+    """Name of a set of steps -> IoU of its mask (a COCO RLE, None where no mask was left) with the truth."""
+    ious = dict.fromkeys(steps, 0.0)
+    left = {name: rle for name, rle in steps.items() if rle}
+    if left:
+        size = next(iter(left.values()))["size"]
+        truth = masks.to_rle(masks.resize_mask(true_mask, size))
+        measured = coco.iou(list(left.values()), [truth], [0])[:, 0]
+        ious.update(zip(left, measured.tolist(), strict=True))
+    return ious
 
 
 def summary(ious: pd.DataFrame, good_iou: float) -> pd.DataFrame:
@@ -39,8 +49,13 @@ def summary(ious: pd.DataFrame, good_iou: float) -> pd.DataFrame:
     and the mean paired difference of IoU to the last column with its 95 % interval (Student's t over photos)."""
     rows = []
     for name in ious:
-        d, share = ious[name] - ious.iloc[:, -1], 100 * float((ious[name] >= good_iou).mean())
-        half = stats.t.ppf(0.975, len(d) - 1) * d.sem() if len(d) > 1 else float("nan")
-        rows.append([name, len(d), ious[name].mean(), share, d.mean(), d.mean() - half, d.mean() + half])
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.round({"well_cut": 1} | dict.fromkeys(["mean_iou", "difference", "lo", "hi"], 4))
+        difference = ious[name] - ious.iloc[:, -1]
+        mean = difference.mean()
+        half = float("nan")
+        if len(difference) > 1:
+            half = stats.t.ppf(0.975, len(difference) - 1) * difference.sem()
+
+        well_cut = 100 * float((ious[name] >= good_iou).mean())
+        rows.append([name, len(difference), ious[name].mean(), well_cut, mean, mean - half, mean + half])
+    decimals = {"well_cut": 1, "mean_iou": 4, "difference": 4, "lo": 4, "hi": 4}
+    return pd.DataFrame(rows, columns=COLUMNS).round(decimals)

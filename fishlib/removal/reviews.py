@@ -47,23 +47,36 @@ def well_cut(reviews: pd.DataFrame) -> pd.DataFrame:
     """One row a photo and method: photo_id, method, well_cut 1 or 0 as most of those who said good or bad found;
     NaN, not reviewed, on a tie or where all were unsure. reviews: as `read` gives it."""
     side = reviews["verdict"].map({"good": 1, "bad": -1, "unsure": 0}).astype(int)
-    balance = side.groupby([reviews[c] for c in CUT]).sum()
-    return ((np.sign(balance) + 1) / 2).where(balance != 0).rename("well_cut").reset_index()
+    balance = side.groupby([reviews["photo_id"], reviews["method"]]).sum()
+    majority = (np.sign(balance) + 1) / 2
+    decided = majority.where(balance != 0)
+    return decided.rename("well_cut").reset_index()
 
 
 def apply(scores: pd.DataFrame, reviews: pd.DataFrame) -> pd.DataFrame:
     """scoring.score's rows with well_cut from the verdicts where no true mask judged (iou is NaN)."""
-    verdict = well_cut(reviews).set_index(CUT)["well_cut"]
-    own = pd.MultiIndex.from_arrays([scores["photo_id"].map(curation.plain), scores["method"]])
-    found = verdict.reindex(own).to_numpy(float)
-    return scores.assign(well_cut=scores["well_cut"].astype(float).where(scores["iou"].notna(), found))
+    by_eye = well_cut(reviews).set_index(CUT)["well_cut"]
+    photo_ids = scores["photo_id"].map(curation.plain)
+    cuts = pd.MultiIndex.from_arrays([photo_ids, scores["method"]])
+    by_eye_here = by_eye.reindex(cuts).to_numpy(float)
+
+    by_mask = scores["well_cut"].astype(float)
+    has_truth = scores["iou"].notna()
+    return scores.assign(well_cut=by_mask.where(has_truth, by_eye_here))
 
 
 def agreement(reviews: pd.DataFrame, one: str, other: str) -> dict:
     """Of two reviewers, over the cuts both called good or bad: n, same (share of equal verdicts) and Cohen's kappa;
     NaN where nothing is shared, kappa also where both gave one and the same verdict throughout."""
-    clear = reviews[reviews["verdict"] != "unsure"].pivot(index=CUT, columns="reviewer", values="verdict")
-    both = clear.reindex(columns=[one, other]).dropna().to_numpy()
-    nan, differ = float("nan"), len(np.unique(both)) > 1
-    same = float((both[:, 0] == both[:, 1]).mean()) if len(both) else nan
-    return {"n": len(both), "same": same, "kappa": float(cohen_kappa_score(*both.T)) if differ else nan}
+    clear = reviews[reviews["verdict"] != "unsure"]
+    by_reviewer = clear.pivot(index=CUT, columns="reviewer", values="verdict")
+    shared = by_reviewer.reindex(columns=[one, other]).dropna().to_numpy()
+    if not len(shared):
+        return {"n": 0, "same": float("nan"), "kappa": float("nan")}
+
+    said_by_one, said_by_other = shared.T
+    same = float((said_by_one == said_by_other).mean())
+    kappa = float("nan")
+    if len(np.unique(shared)) > 1:
+        kappa = float(cohen_kappa_score(said_by_one, said_by_other))
+    return {"n": len(shared), "same": same, "kappa": kappa}

@@ -248,7 +248,8 @@ def test_the_second_writer_is_told_who_holds_the_folder_and_takes_over_from_the_
     assert not (tmp_path / locks.HOLDER).exists()
 
 
-def test_what_a_killed_writer_left_is_swept_by_the_next_holder_and_nothing_else(tmp_path, other_holder):
+def test_what_a_killed_writer_left_is_swept_by_the_next_holder_and_nothing_else(tmp_path, other_holder, monkeypatch):
+    monkeypatch.setattr(writing, "SETTLED", 3600.0)
     (tmp_path / "below").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "below" / "link").symlink_to(tmp_path / "elsewhere")
@@ -257,9 +258,10 @@ def test_what_a_killed_writer_left_is_swept_by_the_next_holder_and_nothing_else(
     for file in (*left, *stays):
         file.write_text("x")
         os.utime(file, (0, 0))
+    day_ahead = time.time() + 86400  # the clock was set back meanwhile
+    os.utime(left[0], (day_ahead, day_ahead))
     fresh = tmp_path / ".tmp-abcd_456.csv"  # a reviewer's answer, say, on its way into a table
     fresh.write_text("x")
-    os.utime(fresh, (time.time() + 5, time.time() + 5))
 
     other_holder.kill()
     other_holder.wait()

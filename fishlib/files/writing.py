@@ -50,12 +50,12 @@ def sweep(folder: Path) -> None:
     For whoever holds the folder's lock. A file written a moment ago stays: what is answered into one file of the folder
     (see locks.briefly) needs no lock of the folder.
     """
-    before = time.time() - SETTLED
+    now = time.time()
     for place, _, names in os.walk(folder):
         for name in filter(TEMPORARY.fullmatch, names):
             file = Path(place, name)
             with suppress(OSError):
-                if file.lstat().st_mtime < before:
+                if abs(now - file.lstat().st_mtime) > SETTLED:  # later than now where the clock was set back
                     file.unlink()
 
 

@@ -1,5 +1,7 @@
 """The fishlib command. Heavy imports wait until a command needs them, so that --help answers at once."""
 
+import errno
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -49,12 +51,14 @@ def reproduce(
     only: Annotated[str | None, typer.Option(help="Run one notebook, such as 02.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Touch no network.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of other inputs.")] = False,
 ) -> None:
     """Run the study's notebooks and write tables, figures and the report."""
     from fishlib import profiles, run
 
     index = run.reproduce(
         only=only,
+        overwrite=overwrite,
         out=_absolute(out),
         profile=profile if profile in profiles.names() else _absolute(Path(profile)),
         photos=_absolute(photos),
@@ -202,9 +206,13 @@ def _say_weights(function: str, *given) -> set[str]:
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Build a run's report anew."""
+    from fishlib.files import locks
     from fishlib.show import report as pages
 
-    typer.echo(f"The report: {pages.build(run)}")
+    if not (run / "run.json").is_file():  # a folder that is no run is left as it is
+        raise UserError(f"{run} holds no run.json, so no finished run; `fishlib reproduce --out {run}` makes one.")
+    with locks.held(run, "fishlib report"):
+        typer.echo(f"The report: {pages.build(run)}")
 
 
 @app.command()
@@ -238,14 +246,31 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit code 2, no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a console of another encoding shows escapes
     try:
         app()
     except UserError as error:
-        typer.echo(f"fishlib: {error}", err=True)
-        sys.exit(2)
+        _stop(str(error), 2)
     except KeyboardInterrupt:
-        typer.echo("fishlib: stopped; the same command goes on where this one ended.", err=True)
-        sys.exit(130)
+        _stop("stopped; the same command goes on where this one ended.", 130)
+    except MemoryError:
+        _stop("memory ran out; close other programs, the same command then goes on where this one stopped.", 2)
+    except OSError as error:  # a full disk, a folder that went away
+        _stop(_about_a_file(error), 2)
+
+
+def _stop(sentence: str, code: int) -> None:
+    typer.echo(f"fishlib: {sentence}", err=True)
+    sys.exit(code)
+
+
+def _about_a_file(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; make room, the same command then goes on where this one stopped."
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; mend that, the same command then goes on."
 
 
 def _absolute(path: Path | None) -> str | None:

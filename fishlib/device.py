@@ -37,3 +37,9 @@ def has_bf16(flag: str = "auto") -> bool:
     file = Path("/proc/cpuinfo")
     said = file.read_text(errors="replace") if file.is_file() else ""
     return any(flag in said for flag in CPU_FLAGS)
+
+
+def hold(flag: str) -> None:
+    """UserError for a device that is not here, before anything runs; imports torch only where it must be asked."""
+    if flag not in ("auto", "cpu"):
+        choose_device(flag)

@@ -2,7 +2,11 @@
 
 
 class UserError(Exception):
-    """A mistake in what the user gave; the command line prints it without a traceback."""
+    """A mistake in what the user gave; command line and notebooks show it without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a traceback's place: the sentence alone. The cell has failed all the same."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class UnreadablePhoto(UserError):

@@ -1,20 +1,21 @@
 """Opens a study: its inputs are checked here. Every notebook opens the same one with `open_study`."""
 
-import inspect
-import json
 from pathlib import Path
 
-from fishlib import profiles
+from fishlib import device as devices
+from fishlib import made_with, profiles
 from fishlib.errors import UserError
-from fishlib.files import writing
 from fishlib.naming import checkpoints
+from fishlib.removal import segmenters
 from fishlib.study import Study
 
 REPOSITORY = Path(__file__).parents[1]
+DEMO = "runs/demo"
+INPUTS = ("profile", "photos", "masks", "method", "classifier")  # what makes a run another one
 
 
 def open_study(
-    out: str | None = "runs/demo",
+    out: str | None = None,
     profile: str | None = None,
     photos: str | None = None,
     masks: str | None = None,
@@ -23,71 +24,155 @@ def open_study(
     offline: bool = False,
     device: str = "auto",
 ) -> Study:
-    """Check the inputs of a run and make its folder; relative paths start at the repository's root.
+    """Open a run folder, a new one or one that is there; relative paths start at the repository's root.
 
-    Without photos the study draws its own and `masks` must be left out. out None: the newest run under runs/ with
-    what it ran with, as far as nothing else is given; runs/demo without any. profile None: demo. classifier None:
-    the profile's, but the zoo's, which knows drawn fish alone, never names given photos unasked. Raises UserError
-    for an input that is missing or an output folder that cannot be written.
+    out None: the newest run under runs/, runs/demo without any. Of a run that is there, whatever is None is as it was
+    made with; in a new one profile is demo's, without photos the study draws its own, method and classifier are the
+    profile's (see `asked`). Raises UserError for an input that is missing or wrong, for inputs that are not those the
+    folder was made with, and for a folder that cannot be written.
     """
-    if out is None and (latest := newest()):
-        given = {"profile": profile, "photos": photos, "masks": masks, "method": method, "classifier": classifier}
-        return reopen(latest, **{k: v for k, v in given.items() if v is not None}, offline=offline, device=device)
-    folder, profile = _path(out or "runs/demo"), profile or "demo"
-    chosen = profiles.load(profile if profile in profiles.names() else _path(profile))
-    given = _path(photos) if photos else None
-    if given is not None and not given.is_dir():
-        raise UserError(f"{given} is no folder; --photos takes a folder with one subfolder a species.")
-    if masks and given is None:
-        raise UserError("--masks scores your own photos; give their folder with --photos as well.")
-    truth = _path(masks) if masks else None
-    if truth is not None and not truth.exists():
-        raise UserError(f"{truth} is missing; --masks takes a folder of PNG masks or a COCO JSON file.")
-    method = method or chosen.method
-    if method == "truth" and given is not None and truth is None:
-        raise UserError("--method truth uses the true masks; give them with --masks.")
-    if given is not None and (folder == given or folder.is_relative_to(given)):
-        raise UserError(f"{folder} lies inside the photos; choose an --out folder elsewhere.")
-    if classifier is None and (given is None or chosen.classifier not in checkpoints.ZOO):
+    folder = _path(out) if out is not None else newest() or _path(DEMO)
+    given = {"profile": profile, "photos": photos, "masks": masks, "method": method, "classifier": classifier}
+    if made_with.read(folder) is None:
+        return start(str(folder), **given, offline=offline, device=device)
+    return reopen(folder, **given, offline=offline, device=device)
+
+
+def reopen(run: str | Path, offline: bool = False, device: str = "auto", **given: str | None) -> Study:
+    """The study of a run that is there, with what it was made with where nothing else is given (see INPUTS).
+
+    Raises UserError when the folder holds no run, and as `open_study`.
+    """
+    folder = _path(str(run))
+    kept = made_with.read(folder)
+    if kept is None:
+        raise UserError(f"{folder} holds no run.json, so no run; `fishlib reproduce --out {run}` makes one.")
+    chosen = _profile(given["profile"]) if given.get("profile") else made_with.profile_of(kept)
+    own = {"photos": kept.photos, "masks": kept.masks, "method": kept.method, "classifier": kept.classifier}
+    inputs = {name: given.get(name) or value for name, value in own.items()}
+    study = _checked(folder, chosen, **inputs, offline=offline, device=device)
+    made_with.hold(study)
+    return study
+
+
+def start(
+    out: str,
+    profile: str | None = None,
+    photos: str | None = None,
+    masks: str | None = None,
+    method: str | None = None,
+    classifier: str | None = None,
+    offline: bool = False,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Study:
+    """A run with these very inputs (see `asked`), in a new folder or one that was made with the same.
+
+    overwrite: what other inputs left in the folder is replaced. Raises UserError as `open_study`.
+    """
+    study = asked(out, profile, photos, masks, method, classifier, offline, device)
+    made_with.hold(study, overwrite)
+    return study
+
+
+def asked(
+    out: str,
+    profile: str | None = None,
+    photos: str | None = None,
+    masks: str | None = None,
+    method: str | None = None,
+    classifier: str | None = None,
+    offline: bool = False,
+    device: str = "auto",
+) -> Study:
+    """The study of these very inputs, looked at; nothing is written and the folder may be that of another run.
+
+    Without photos the study draws its own and `masks` must be left out. profile None: demo. method None: the
+    profile's. classifier None: the profile's, but the zoo's, which knows drawn fish alone, never names given photos
+    unasked. Raises UserError for an input that is missing or wrong.
+    """
+    chosen = _profile(profile or "demo")
+    if not classifier and (photos is None or chosen.classifier not in checkpoints.ZOO):
         classifier = chosen.classifier
-    if classifier and classifier not in checkpoints.ZOO:
-        classifier = str(checkpoints.existing(_path(classifier)))
-    writing.write_text(folder / "README.txt", "Written by `fishlib reproduce`; report/index.html shows the study.\n")
-    drawn = given is None
-    return Study(
-        out=folder,
-        photos=folder / "drawn" / "photos" if drawn else given,
-        masks=folder / "drawn" / "masks" if drawn else truth,
-        fins=folder / "drawn" / "fins" if drawn else None,
-        profile=chosen,
-        method=method,
-        classifier=classifier or None,
-        offline=offline,
-        device=device,
-        drawn=drawn,
-    )
-
-
-def reopen(run: str | Path, **given) -> Study:
-    """The study of a run folder with the parameters it ran with, those given in their stead. UserError when the
-    folder holds no finished run."""
-    file = _path(str(run)) / "run.json"
-    if not file.is_file():
-        raise UserError(f"{file} is missing; `fishlib reproduce --out {run}` makes it.")
-    try:
-        ran = dict(json.loads(file.read_text(encoding="utf-8"))["parameters"])
-        known = {k: v for k, v in ran.items() if k in inspect.signature(open_study).parameters}
-        if not all(v is None or isinstance(v, str | bool) for v in known.values()):
-            raise TypeError("a parameter is neither text, true, false nor null")
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged; `fishlib reproduce --out {run}` makes it anew.") from error
-    return open_study(**known | given | {"out": str(file.parent)})
+    return _checked(_path(out), chosen, photos, masks, method or chosen.method, classifier, offline, device)
 
 
 def newest() -> Path | None:
     """The run under runs/ that ended last; None without any."""
     found = sorted((REPOSITORY / "runs").glob("*/run.json"), key=lambda p: p.stat().st_mtime)
     return found[-1].parent if found else None
+
+
+def _checked(
+    folder: Path,
+    profile: profiles.Profile,
+    photos: str | None,
+    masks: str | None,
+    method: str,
+    classifier: str | None,
+    offline: bool,
+    device: str,
+) -> Study:
+    """The study of these inputs, each of them looked at before anything runs; nothing is written."""
+    given = _photos(photos, folder)
+    truth = _masks(masks, given)
+    profiles.hold_method(method, profile.segmenters)
+    if method == profiles.TRUTH and given is not None and truth is None:
+        raise UserError("--method truth uses the true masks; give them with --masks.")
+    for name in dict.fromkeys([*profile.compare, method]):
+        segmenters.check(name, profile.segmenters.get(name, {}))
+    devices.hold(device)
+    drawn = given is None
+    base = folder / made_with.DRAWN
+    return Study(
+        out=folder,
+        photos=base / "photos" if drawn else given,
+        masks=base / "masks" if drawn else truth,
+        fins=base / "fins" if drawn else None,
+        profile=profile,
+        method=method,
+        classifier=_classifier(classifier),
+        offline=offline,
+        device=device,
+        drawn=drawn,
+    )
+
+
+def _profile(source: str) -> profiles.Profile:
+    return profiles.load(source if source in profiles.names() else _path(source))
+
+
+def _photos(photos: str | None, folder: Path) -> Path | None:
+    if photos is None:
+        return None
+    given = _path(photos)
+    if not given.is_dir():
+        raise UserError(f"{given} is no folder; --photos takes a folder with one subfolder a species.")
+    if folder.is_relative_to(given):
+        raise UserError(f"{folder} lies inside the photos; choose an --out folder elsewhere.")
+    return given
+
+
+def _masks(masks: str | None, photos: Path | None) -> Path | None:
+    if not masks:
+        return None
+    if photos is None:
+        raise UserError("--masks scores your own photos; give their folder with --photos as well.")
+    truth = _path(masks)
+    if not truth.exists():
+        raise UserError(f"{truth} is missing; --masks takes a folder of PNG masks or a COCO JSON file.")
+    return truth
+
+
+def _classifier(source: str | None) -> str | None:
+    """The file of a classifier, or its name in the package; UserError where it is missing or its header is damaged."""
+    if not source:
+        return None
+    if source in checkpoints.ZOO:
+        return source
+    file = checkpoints.existing(_path(source))
+    checkpoints.told(file)
+    return str(file)
 
 
 def _path(text: str) -> Path:

@@ -1,27 +1,37 @@
 """Run the numbered notebooks with papermill, strictly, and keep what is needed to repeat the run."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import platform
+import shlex
 import time
 from importlib.metadata import version
 from pathlib import Path
 
+import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
+from fishlib import made_with, sharing
 from fishlib.errors import NotRun, UserError
-from fishlib.files import writing
+from fishlib.files import documents, locks, paths, tensors, writing
 from fishlib.naming import checkpoints, inference
-from fishlib.opening import REPOSITORY, open_study
+from fishlib.opening import REPOSITORY, asked
+from fishlib.profiles import names as profile_names
 from fishlib.show import report
 from fishlib.study import Study
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 PACKAGES = ["fishlib", "torch", "timm", "segment-anything", "groundingdino-py", "opencv-python", "papermill"]
+WITH_CLASSES = "03"  # the notebook that asks a classifier for its species
+OWN_ERRORS = ("UserError", "UnreadablePhoto", "NotRun", "InUse")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_SAID = ("No space left on device", "Disk quota exceeded")
 
 
 def notebooks(only: str | None = None) -> list[Path]:
@@ -36,78 +46,223 @@ def notebooks(only: str | None = None) -> list[Path]:
     return found
 
 
-def reproduce(only: str | None = None, **parameters) -> Path:
+def reproduce(only: str | None = None, overwrite: bool = False, **parameters) -> Path:
     """Execute the notebooks, write run.json and the report; returns the report's index page.
 
-    parameters: those of study.open_study. Raises UserError when a cell fails; the partial notebook stays in
+    parameters: those of opening.asked. All of them are checked before the first notebook starts; the folder is held
+    against other writers until the report is there. Raises UserError when a cell fails; the partial notebook stays in
     <out>/notebooks.
     """
-    study = open_study(**parameters)
-    values = {k: str(v) if isinstance(v, Path) else v for k, v in parameters.items()} | {"out": str(study.out)}
+    todo = notebooks(only)
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()}
+    study = asked(**values)
+    if any(path.name.startswith(WITH_CLASSES) for path in todo):
+        _hold_classifier(study)
+    made_with.hold(study, overwrite)
+    try:
+        with locks.held(study.out, "fishlib reproduce"):
+            return _run(study, todo, values | {"out": str(study.out)})
+    except OSError as error:
+        raise UserError(stopped_by(error, study.out)) from error
+
+
+def _run(study: Study, todo: list[Path], parameters: dict) -> Path:
+    """Notebooks, run.json and report of a run folder that is held."""
     for old in (study.out / "stages").glob("*.json"):
         old.unlink()
     seconds = {}
-    todo = notebooks(only)
     with tqdm(total=len(todo), desc="notebooks", bar_format="{desc}: {n_fmt}/{total_fmt} {postfix}") as bar:
         for path in todo:
             bar.set_postfix_str(path.stem)
-            start = time.perf_counter()
-            execute(path, study.out / "notebooks" / path.name, values)
-            seconds[path.stem] = round(time.perf_counter() - start, 1)
+            start_time = time.perf_counter()
+            execute(path, study.out / "notebooks" / path.name, parameters, study)
+            seconds[path.stem] = round(time.perf_counter() - start_time, 1)
             bar.update()
-    writing.write_text(study.out / "run.json", json.dumps(facts(study, values, seconds), ensure_ascii=False, indent=1))
+    told = facts(study, parameters, seconds)
+    writing.write_text(study.out / "run.json", json.dumps(told, ensure_ascii=False, indent=1))
     return report.build(study.out)
 
 
-def execute(source: Path, target: Path, parameters: dict) -> None:
-    """Run one notebook in the notebooks' folder. An unknown parameter or one that is no plain JSON value is
-    an error; a failing cell keeps the partial notebook and raises UserError with what the cell said."""
-    with _quiet():
-        known = papermill.inspect_notebook(str(source))
-    if unknown := sorted(set(parameters) - set(known)):
-        raise UserError(f"{source.name} has no parameter {unknown[0]!r}; it knows {', '.join(known)}.")
+def execute(source: Path, target: Path, parameters: dict, study: Study | None = None) -> None:
+    """Run one notebook in the notebooks' folder and keep it, outputs and all, as `target`, naming nobody.
+
+    An unknown parameter or one that is no plain JSON value is an error; a failing cell keeps the partial notebook and
+    raises UserError with what the cell said, as do a kernel that ends and a full disk. study: whose paths give way to
+    words in the kept notebook (see sharing); without one it is kept as it ran.
+    """
+    _hold_parameters(source, parameters)
+    working = paths.own_folder(target.parent.parent, target.parent.name) / f".running-{target.name}"
     try:
-        json.dumps(parameters, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"A parameter of {source.name} is no plain JSON value: {error}.") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        bar = {"leave": False, "desc": source.stem}
-        options = {"cwd": str(source.parent), "kernel_name": "python3", "progress_bar": bar, "log_output": False}
-        options["store_widget_state"] = False  # a widget needs its kernel; its static twin is in the notebook
-        options["extra_arguments"] = ["--log-level=ERROR"]  # a kernel on this machine alone warns of its plain TCP
-        papermill.execute_notebook(str(source), str(target), parameters=parameters, **options)
+        with _quiet():
+            papermill.execute_notebook(
+                _unformatted(source),
+                _unformatted(working),
+                parameters=parameters,
+                cwd=str(source.parent),
+                kernel_name="python3",
+                progress_bar={"leave": False, "desc": source.stem},
+                log_output=False,
+                store_widget_state=False,  # a widget needs its kernel; its static twin is in the notebook
+                extra_arguments=["--log-level=ERROR"],  # a kernel on this machine alone warns of its plain TCP
+            )
     except PapermillExecutionError as error:
-        own = error.ename in ("UserError", "UnreadablePhoto", "NotRun")
-        said = error.evalue if own else f"{error.ename}: {error.evalue}"
-        raise UserError(f"{source.name} stopped: {said} (the notebook so far: {target})") from error
+        raise UserError(f"{source.name} stopped: {_said(error, target)} (the notebook so far: {target})") from error
+    except (DeadKernelError, RuntimeError) as error:
+        raise UserError(_kernel_ended(source, error)) from error
+    except OSError as error:
+        raise UserError(f"{source.name} stopped: {stopped_by(error, target.parent)}") from error
+    finally:
+        _keep(working, target, study, parameters)
 
 
 def facts(study: Study, parameters: dict, seconds: dict) -> dict:
-    """run.json: how to repeat the run, on what it ran and how long each stage took."""
-    stages = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted((study.out / "stages").glob("*.json"))}
+    """run.json: how to repeat the run, on what it ran and how long each stage took; it names nobody."""
+    folder = study.out / "stages"
+    stages = {path.stem: documents.read_object(path) for path in sorted(folder.glob("*.json"))}
     draws = study.out / "draws.json"
-    options = " ".join(f"--{k} {v}" for k, v in parameters.items() if v not in (None, False))
-    hardware = {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()}
-    return {
-        "command": f"fishlib reproduce {options}",
-        "parameters": parameters,
+    before = _seconds_before(study.out)
+    told = {
+        "command": command(study, parameters.get("profile")),
+        "parameters": _parameters(study, parameters),
         "profile": study.profile.model_dump(),
         "seed": study.profile.seed,
         "drawn": study.drawn,
         "classifier": study.classifier,
         "named_by": inference.judge(study),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "hardware": hardware | {"device": study.device},
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": os.cpu_count(),
+            "device": study.device,
+        },
         "checkpoints": _checkpoints(study),
-        "seconds": {"notebooks": seconds, "stages": stages},
-        "draws": json.loads(draws.read_text(encoding="utf-8")) if draws.is_file() else [],
+        "seconds": {"notebooks": dict(sorted((before | seconds).items())), "stages": stages},
+        "draws": documents.read_json(draws) if draws.is_file() else [],
     }
+    return sharing.anonymous_values(told, study, [parameters.get("profile") or ""])
+
+
+def command(study: Study, profile: str | None = None) -> str:
+    """The command that repeats the run, for a shell: PHOTOS and MASKS are to be filled in, other files are named.
+
+    profile: as it was given, a name or a file.
+    """
+    words = ["fishlib", "reproduce"]
+    if profile and profile != "demo":
+        words += ["--profile", profile if profile in profile_names() else sharing.name_of(profile)]
+    if not study.drawn:
+        words += ["--photos", "PHOTOS"]
+        if study.masks:
+            words += ["--masks", "MASKS"]
+    if study.method != study.profile.method:
+        words += ["--method", study.method]
+    unasked = study.profile.classifier if study.drawn or study.profile.classifier not in checkpoints.ZOO else None
+    if study.classifier and study.classifier != unasked:
+        words += ["--classifier", sharing.name_of(study.classifier)]
+    words += ["--out", f"runs/{study.out.name}"]
+    if study.offline:
+        words.append("--offline")
+    if study.device != "auto":
+        words += ["--device", study.device]
+    return shlex.join(words)
+
+
+def stopped_by(error: OSError, folder: Path) -> str:
+    """What to do about a full disk or a file that cannot be written, outside a cell."""
+    if error.errno in FULL:
+        return f"the disk of {folder} is full; make room, the same command then goes on where this one stopped."
+    where = error.filename or folder
+    return f"{where} cannot be read or written ({error.strerror or error}); the same command then goes on."
+
+
+def _hold_classifier(study: Study) -> None:
+    """UserError for a classifier that cannot be asked, before hours of work: no weights, or no class list."""
+    if study.classifier is None or study.classifier in checkpoints.ZOO:
+        return
+    path = Path(study.classifier)
+    tensors.read_state(path)
+    if not checkpoints.classes(path):
+        raise UserError(f"{path} comes with no class list; put one beside it as {path.name}.classes.csv.")
+
+
+def _hold_parameters(source: Path, parameters: dict) -> None:
+    with _quiet():
+        known = papermill.inspect_notebook(_unformatted(source))
+    if unknown := sorted(set(parameters) - set(known)):
+        raise UserError(f"{source.name} has no parameter {unknown[0]!r}; it knows {', '.join(known)}.")
+    try:
+        json.dumps(parameters, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"A parameter of {source.name} is no plain JSON value: {error}.") from error
+
+
+def _unformatted(path: Path) -> str:
+    """A path that papermill, which takes it for a format string, leaves as it is."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _said(error: PapermillExecutionError, target: Path) -> str:
+    """What the failing cell said; a full disk has a sentence of its own."""
+    if error.ename in OWN_ERRORS:
+        return error.evalue
+    if any(words in error.evalue for words in FULL_SAID):
+        return stopped_by(OSError(errno.ENOSPC, error.evalue), target.parent)
+    return f"{error.ename}: {error.evalue}"
+
+
+def _kernel_ended(source: Path, error: Exception) -> str:
+    if not isinstance(error, DeadKernelError) and "kernel" not in str(error).lower():
+        raise error
+    return (
+        f"{source.name} stopped: its kernel ended, most often because memory ran out or it was killed; "
+        "close other programs, the same command then goes on where this one stopped."
+    )
+
+
+def _keep(working: Path, target: Path, study: Study | None, parameters: dict) -> None:
+    """Put the notebook, as far as it ran, into its place; one that the kernel left unreadable is dropped."""
+    if not working.is_file():
+        return
+    try:
+        content = nbformat.read(working, as_version=4)
+        if study is not None:
+            content = nbformat.from_dict(sharing.anonymous_values(content, study, [parameters.get("profile") or ""]))
+        writing.write_text(target, nbformat.writes(content))
+    except (ValueError, nbformat.ValidationError):  # cut off by a full disk
+        pass
+    finally:
+        working.unlink(missing_ok=True)
+
+
+def _parameters(study: Study, given: dict) -> dict:
+    """The parameters by name: where the files lie on this machine is in .private.json (see made_with)."""
+    named = {name: given.get(name) for name in ("profile", "method")}
+    named |= {
+        "out": study.out.name,
+        "photos": None if study.drawn else study.photos.name,
+        "masks": None if study.drawn or not study.masks else study.masks.name,
+        "classifier": study.classifier and sharing.name_of(study.classifier),
+    }
+    return named | {"offline": study.offline, "device": study.device}
+
+
+def _seconds_before(out: Path) -> dict[str, float]:
+    """What the run's other notebooks took when they ran last."""
+    try:
+        kept = documents.read_object(out / "run.json")["seconds"]["notebooks"]
+        return {name: value for name, value in kept.items() if isinstance(value, int | float)}
+    except (UserError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _checkpoints(study: Study) -> dict:
+    """Identity of every checkpoint that could run here."""
+    sources = [*checkpoints.pretrainings(study).values()]
+    if study.classifier:
+        sources.append(study.classifier)
     found = {}
-    for source in [*checkpoints.pretrainings(study).values(), *([study.classifier] if study.classifier else [])]:
+    for source in sources:
         with contextlib.suppress(NotRun):
             found[str(source)] = checkpoints.identity(source, study.profile.backbone, study.profile.seed)
     return found

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from fishlib.study import Study
 
 REPOSITORY = Path(__file__).parents[1]
+EMBEDDED = re.compile(r"(data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+)")  # pictures in HTML: letters by chance
 # a home folder of anybody, also of whoever made a file that is shown; what follows the name stays
 HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:(?:\\{1,2}|/)Users)(?:\\{1,2}|/)[^\\/\s\"'<>:;,|]+")
 
@@ -25,27 +26,12 @@ def anonymous(text: str, study: Study, others: Iterable[str | Path] = ()) -> str
     others: further files whose absolute paths give way to their names, such as a profile's; the classifier's and
     those that the profile names are known from the study. Applying it twice changes nothing more.
     """
-    for path, word in _places(study, others):
-        for spelling in _spellings(path):
-            text = _path_pattern(spelling).sub(lambda _, word=word: word, text)
-    text = HOMES.sub("~", text)
-    for name, word in _people():
-        text = _name_pattern(name).sub(word, text)
-    return text
+    return _apply(text, _rules(study, others))
 
 
 def anonymous_values(value: Any, study: Study, others: Iterable[str | Path] = ()) -> Any:
     """`anonymous` for every text in dicts and lists as JSON has them (run.json, a notebook), but for pictures."""
-    if isinstance(value, str):
-        return anonymous(value, study, others)
-    if isinstance(value, list):
-        return [anonymous_values(inner, study, others) for inner in value]
-    if isinstance(value, dict):
-        return {
-            name: inner if _is_picture(name, inner) else anonymous_values(inner, study, others)
-            for name, inner in value.items()
-        }
-    return value
+    return _apply_to_values(value, _rules(study, others))
 
 
 def name_of(path: str | Path) -> str:
@@ -58,6 +44,34 @@ def name_of(path: str | Path) -> str:
 def is_absolute(text: str) -> bool:
     """Is this the absolute path of some system?"""
     return PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
+
+
+def _rules(study: Study, others: Iterable[str | Path]) -> list[tuple[re.Pattern, str]]:
+    """(pattern, the word for it) in the order in which they are to be applied."""
+    places = [(_path_pattern(spelling), word) for path, word in _places(study, others) for spelling in _spellings(path)]
+    people = [(_name_pattern(name), word) for name, word in _people()]
+    return [*places, (HOMES, "~"), *people]
+
+
+def _apply(text: str, rules: list[tuple[re.Pattern, str]]) -> str:
+    parts = EMBEDDED.split(text)  # at odd places what EMBEDDED found
+    for place in range(0, len(parts), 2):
+        for pattern, word in rules:
+            parts[place] = pattern.sub(lambda _, word=word: word, parts[place])
+    return "".join(parts)
+
+
+def _apply_to_values(value: Any, rules: list[tuple[re.Pattern, str]]) -> Any:
+    if isinstance(value, str):
+        return _apply(value, rules)
+    if isinstance(value, list):
+        return [_apply_to_values(inner, rules) for inner in value]
+    if isinstance(value, dict):
+        return {
+            _apply(name, rules): inner if _is_picture(name, inner) else _apply_to_values(inner, rules)
+            for name, inner in value.items()
+        }
+    return value
 
 
 def _places(study: Study, others: Iterable[str | Path]) -> list[tuple[str, str]]:

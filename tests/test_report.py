@@ -16,6 +16,7 @@ from conftest import LONELY, LONELY_FILE, SPECIES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fishlib import made_with
 from fishlib.errors import UserError
 from fishlib.show import report
 from fishlib.show.report import species_pages
@@ -162,9 +163,9 @@ def test_damaged_files_are_named_and_the_rest_is_reported(copy):
 
 
 def test_a_run_whose_photos_are_gone_still_has_a_report(copy):
-    facts = json.loads((copy / "run.json").read_text("utf-8"))
-    facts["parameters"]["photos"] = str(copy / "nowhere")
-    (copy / "run.json").write_text(json.dumps(facts), "utf-8")
+    private = json.loads((copy / made_with.PRIVATE).read_text("utf-8"))
+    private["photos"] = str(copy / "nowhere")
+    (copy / made_with.PRIVATE).write_text(json.dumps(private), "utf-8")
     report.build(copy)
     assert "photo not at hand" in species_page(copy, "マサバ").text
 

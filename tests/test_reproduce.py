@@ -58,9 +58,14 @@ def test_counts_agree_between_table_and_predictions(done):
 
 
 def test_run_json_tells_how_to_repeat_the_run(done):
-    out, given = done
+    out, _ = done
     facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    assert facts["parameters"] | given == facts["parameters"]
+    assert facts["parameters"] == {
+        "out": "small", "profile": "tiny.yaml", "photos": "photos", "masks": "masks", "method": None,
+        "classifier": None, "offline": True, "device": "cpu",
+    }  # fmt: skip
+    expected = "fishlib reproduce --profile tiny.yaml --photos PHOTOS --masks MASKS --out runs/small --offline"
+    assert facts["command"] == f"{expected} --device cpu"
     assert facts["seed"] == 0 and facts["versions"]["torch"] and facts["checkpoints"]["none"]
     assert facts["draws"][0]["photo_ids"] and set(facts["seconds"]["notebooks"]) == {p.stem for p in run.notebooks()}
 

@@ -13,7 +13,8 @@ from fishlib import cache
 
 PACKAGE = Path(fishlib.__file__).parent
 # lowest first: a module imports from its own room and from those before it
-ROOMS = ["errors", "files", "cache", "device", "profiles", "study", "sharing", "weights"]  # what merely is the run
+ROOMS = ["errors", "files", "cache", "device", "profiles", "study"]  # what merely is the run
+ROOMS += ["sharing", "made_with", "weights"]
 ROOMS += ["photos", "scores", "phantom", "zoo", "removal", "naming", "training", "beyond"]  # the stages
 ROOMS += ["opening", "show"]  # a widget opens a run by its folder's name
 ROOMS += ["doctor", "run", "cli"]  # what runs all of it

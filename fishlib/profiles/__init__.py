@@ -1,12 +1,15 @@
 """Profiles: every parameter of a run in one YAML file, checked on load. Defaults name their source there."""
 
+import difflib
+import math
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from fishlib.errors import UserError
+from fishlib.files import documents, paths
 
 FOLDER = Path(__file__).parent
 BACKGROUNDS = {  # table 3; pure RGB colours are our choice, the paper names colours only
@@ -16,6 +19,60 @@ BACKGROUNDS = {  # table 3; pure RGB colours are our choice, the paper names col
     "red": (255, 0, 0),
     "white": (255, 255, 255),
 }
+METHODS = ("gdino-sam", "sam-clip", "detic", "grabcut")  # removal/segmenters has a module for each
+TRUTH = "truth"  # the true masks in a method's place
+MAX_TEXT = 4096  # letters of a value; the longest are paths
+MAX_NUMBER = 1e9  # of a method's option; its module knows what makes sense
+MAX_LIST = 100
+MOST_NAMED = 5  # problems in one sentence
+
+
+def _plain_name(text: str) -> str:
+    """A name that is shown in pages and Markdown: no markup can be in it."""
+    if not re.fullmatch(r"\w[\w .-]{0,63}", text):
+        raise ValueError("may hold letters, digits, blanks and . - _ alone, at most 64")
+    return text
+
+
+def _known_background(name: str) -> str:
+    if name not in BACKGROUNDS:
+        raise ValueError(f"unknown background {name!r}, choose from {', '.join(BACKGROUNDS)}")
+    return name
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _option(value: Any) -> Any:
+    """An option of a method: text, a number, true or false, nothing, or a list of these; its module knows more."""
+    if isinstance(value, list):
+        if len(value) > MAX_LIST:
+            raise ValueError(f"has {len(value)} entries, more than {MAX_LIST}")
+        return [_single(one) for one in value]
+    return _single(value)
+
+
+def _single(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        if not (math.isfinite(value) and abs(value) <= MAX_NUMBER):
+            raise ValueError(f"must be a number between -{MAX_NUMBER:.0e} and {MAX_NUMBER:.0e}")
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, a number or a list of these, not a {type(value).__name__}")
+    if len(value) > MAX_TEXT or not value.isprintable():
+        raise ValueError(f"must be printable text of at most {MAX_TEXT} letters")
+    return value
+
+
+WholeNumber = Annotated[int, Field(strict=True)]
+Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_single)]
+Options = dict[str, Annotated[Any, BeforeValidator(_option)]]
 
 
 class Section(BaseModel):
@@ -25,80 +82,72 @@ class Section(BaseModel):
 class Drawn(Section):
     """The drawn pictures that stand in where the user gives no photos."""
 
-    photos: int = Field(ge=17)
-    min_per_species: int = Field(ge=1)
+    photos: WholeNumber = Field(ge=17, le=100_000)
+    min_per_species: WholeNumber = Field(ge=1, le=10_000)
 
 
 class Composite(Section):
-    size: int = Field(ge=32, le=1024)
+    size: WholeNumber = Field(ge=32, le=1024)
     fit: Literal["squash", "letterbox"]
-    crop_margin: float = Field(ge=0, le=1)
-    backgrounds: list[str]
-    dilations: list[int]
+    crop_margin: Number = Field(ge=0, le=1)
+    backgrounds: list[Annotated[Text, AfterValidator(_known_background)]] = Field(max_length=MAX_LIST)
+    dilations: list[Annotated[WholeNumber, Field(ge=0, le=1000)]] = Field(max_length=MAX_LIST)
 
 
 class Whole(Section):
-    epochs: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    batch: int = Field(ge=2)
+    epochs: WholeNumber = Field(ge=1, le=100_000)
+    learning_rate: Number = Field(gt=0, le=10)
+    batch: WholeNumber = Field(ge=2, le=4096)
 
 
 class Transfer(Section):
-    shots: list[int] = Field(min_length=1)
-    trials: int = Field(ge=1, le=1000)
-    epochs: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    variants: list[Literal["original", "crop", "mask", "crop_mask"]]
+    shots: list[Annotated[WholeNumber, Field(ge=1, le=10_000)]] = Field(min_length=1, max_length=MAX_LIST)
+    trials: WholeNumber = Field(ge=1, le=1000)
+    epochs: WholeNumber = Field(ge=1, le=100_000)
+    learning_rate: Number = Field(gt=0, le=10)
+    variants: list[Literal["original", "crop", "mask", "crop_mask"]] = Field(max_length=4)
     tune: Literal["head", "all"]
     whole: Whole
 
 
 class Profile(Section):
-    name: str
-    seed: int = Field(ge=0)
-    working_side: int = Field(ge=64, le=4096)
+    name: Annotated[Text, AfterValidator(_plain_name)]
+    seed: WholeNumber = Field(ge=0, le=2**31 - 1)  # OpenCV takes no larger one
+    working_side: WholeNumber = Field(ge=64, le=4096)
     drawn: Drawn
-    method: str
-    compare: list[str]
-    segmenters: dict[str, dict]
-    good_iou: float = Field(gt=0, le=1)
+    method: Text
+    compare: list[Text] = Field(max_length=MAX_LIST)
+    segmenters: dict[str, Options]
+    good_iou: Number = Field(gt=0, le=1)
     composite: Composite
-    backbone: str
-    classifier: str | None
-    pretrainings: list[str]
+    backbone: Text
+    classifier: Text | None
+    pretrainings: list[Text] = Field(min_length=1, max_length=MAX_LIST)
     transfer: Transfer
-    block: int = Field(ge=1, le=512)
+    block: WholeNumber = Field(ge=1, le=512)
 
 
 def load(source: str | Path) -> Profile:
-    """The profile of that name (`demo`, `paper`) or file. UserError for an unknown key or a wrong value."""
+    """The profile of that name (`demo`, `paper`) or file. UserError, naming file and field, for an unknown key, a wrong
+    value, and a method that there is not."""
     path = FOLDER / f"{source}.yaml" if str(source) in names() else Path(source)
-    if not path.is_file():
+    if not _is_file(path):
         raise UserError(f"Profile {str(source)!r} is neither one of {', '.join(names())} nor a YAML file.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no readable YAML file: {' '.join(str(error).split())}.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no profile: it must be a YAML mapping of parameters.")
-    if base := values.pop("based_on", None):
+    values = documents.read_yaml(path)
+    if "based_on" in values:
+        base = values.pop("based_on")
         if base not in names():
             raise UserError(f"{path}: based_on must be one of {', '.join(names())}, not {base!r}.")
         values = _merge(load(base).model_dump(), values)
-    try:
-        profile = Profile.model_validate(values)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_say(e)}" for e in error.errors())
-        raise UserError(f"{path} is no valid profile: {problems}.") from error
-    unknown = [b for b in profile.composite.backgrounds if b not in BACKGROUNDS]
-    if unknown:
-        raise UserError(f"{path}: unknown background {unknown[0]!r}; choose from {', '.join(BACKGROUNDS)}.")
-    return profile
+    return _profile(values, path)
 
 
 def restore(values: dict) -> Profile:
-    """The profile a finished run kept (its model_dump); a parameter that came later has demo's value."""
-    return Profile(**_merge(load("demo").model_dump(), values))
+    """The profile a finished run kept (its model_dump); a parameter that came later has demo's value.
+
+    UserError for what no run keeps.
+    """
+    return _profile(_merge(load("demo").model_dump(), values), "The profile that a run kept")
 
 
 def names() -> list[str]:
@@ -106,8 +155,59 @@ def names() -> list[str]:
     return sorted(p.stem for p in FOLDER.glob("*.yaml"))
 
 
+def hold_method(method: str, segmenters: dict[str, dict]) -> None:
+    """UserError, with near misses, for a method that neither is known nor has masks of another program."""
+    own = [name for name, options in segmenters.items() if "masks" in options]
+    known = [*METHODS, TRUTH, *(name for name in own if name not in METHODS)]
+    if method in known:
+        return
+    near = difflib.get_close_matches(method, known, 2)
+    meant = f" (did you mean {' or '.join(near)}?)" if near else ""
+    raise UserError(
+        f"Unknown method {method!r}{meant}; choose one of {', '.join(known)}, or name masks that another "
+        "program made in a profile (segmenters: {NAME: {masks: PATH}})."
+    )
+
+
+def _profile(values: dict, origin: Path | str) -> Profile:
+    try:
+        profile = Profile.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors()
+        said = [f"{'.'.join(map(str, problem['loc']))}: {_say(problem)}" for problem in problems[:MOST_NAMED]]
+        more = f"; and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
+        raise UserError(f"{origin} is no valid profile: {'; '.join(said)}{more}.") from error
+    try:
+        _hold_names(profile)
+    except UserError as error:
+        raise UserError(f"{origin} is no valid profile: {error}") from error
+    return profile
+
+
+def _hold_names(profile: Profile) -> None:
+    """Every method named is one there is, and can be the name of a folder of its own under segments/."""
+    taken = {paths.fold(name): name for name in (*METHODS, TRUTH)}
+    for name in profile.segmenters:
+        paths.part_of_a_name(name, "segmenters: the method")
+        other = taken.setdefault(paths.fold(name), name)
+        if other != name:
+            raise UserError(f"segmenters: the methods {name} and {other} differ in capitals alone; rename one.")
+    for name in (*profile.segmenters, *profile.compare, profile.method):
+        hold_method(name, profile.segmenters)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        return False
+
+
 def _say(error: dict) -> str:
-    return "unknown key" if error["type"] == "extra_forbidden" else error["msg"].lower()
+    if error["type"] == "extra_forbidden":
+        return "unknown key"
+    said = error["msg"].removeprefix("Value error, ")
+    return said[:1].lower() + said[1:200]
 
 
 def _merge(base: dict, changes: dict) -> dict:

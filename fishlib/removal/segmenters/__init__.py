@@ -67,6 +67,19 @@ def label(method: str, params: dict) -> str:
     return LABELS.get(method, method) + " (stand-in)" * own
 
 
+def check(method: str, params: dict) -> None:
+    """UserError for an option that the method does not have, a value of another type or outside its limits.
+
+    Nothing is loaded for it.
+    """
+    if method not in MODULES or "masks" in params:  # the truth, and masks of another program
+        return
+    from fishlib.removal.segmenters import common
+
+    module = importlib.import_module(MODULES[method])
+    common.options(method, module.DEFAULTS, params, getattr(module, "LIMITS", None))
+
+
 def build(method: str, params: dict | None = None, device: str = "cpu", offline: bool = True) -> Segmenter:
     """The segmenter of that name; UserError for an unknown name, NotRun where it cannot run here.
 

@@ -20,7 +20,7 @@ from nbconvert import HTMLExporter
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
-from fishlib import profiles
+from fishlib import made_with
 from fishlib.errors import UserError
 from fishlib.files import writing
 from fishlib.naming import checkpoints
@@ -31,7 +31,7 @@ from fishlib.removal import reviews, segmenters, segments
 from fishlib.scores import evaluation
 from fishlib.show import captions, cases, tables
 from fishlib.show.report import species_pages
-from fishlib.study import Study
+from fishlib.study import Study, older_parts
 
 TEMPLATES = Path(__file__).parent / "templates"
 UNESCAPED = r"(?<!\\)((?:\\\\)*)([<\[])"  # what may begin markup, unless a backslash makes it text already
@@ -52,7 +52,7 @@ def build(run: Path) -> Path:
     Raises UserError when the folder holds no run.
     """
     study, facts = _open(Path(run))
-    out, folder, problems = study.out, study.out / "report", []
+    out, folder, problems = study.out, study.out / "report", older_parts(study.out)
     shutil.rmtree(folder, ignore_errors=True)  # else the pages of species that are gone would stay
     read = functools.partial(_read, problems, out)
     frames = {name: read(_frame, out / name, pd.DataFrame(columns=c)) for name, c in COLUMNS.items()}
@@ -82,19 +82,16 @@ def build(run: Path) -> Path:
 
 def _open(run: Path) -> tuple[Study, dict]:
     """(study, facts of run.json) of a finished run. It is not opened to be run again: its photos may be gone."""
-    path = run / "run.json"
+    path = run / made_with.RUN
     if not path.is_file():
         raise UserError(f"{run} holds no run.json, so no finished run; `fishlib reproduce --out {run}` makes one.")
     try:
-        facts = _json(path)
-        given, profile, base = facts["parameters"], profiles.restore(facts["profile"]), run.resolve() / "drawn"
-        photos, truth = (Path(given[key]) if given.get(key) else None for key in ("photos", "masks"))
-        inputs = (base / "photos", base / "masks", base / "fins") if facts["drawn"] else (Path(photos), truth, None)
-        chosen = given.get("method") or profile.method, facts.get("classifier") or given.get("classifier")
-        return Study(base.parent, *inputs, profile, *chosen, True, "cpu", facts["drawn"]), facts
+        study, facts = made_with.study_of(run), _json(path)
+        facts["profile"], facts["drawn"], facts["parameters"]["method"]
     except DAMAGED as error:
         said = f"{path} is damaged or of another version ({type(error).__name__})"
         raise UserError(f"{said}; `fishlib reproduce` with the same --out writes it anew.") from error
+    return study, facts
 
 
 def _read(problems: list[str], out: Path, reader, path: Path, otherwise=None):

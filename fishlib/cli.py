@@ -55,6 +55,7 @@ def reproduce(
 ) -> None:
     """Run the study's notebooks and write tables, figures and the report."""
     from fishlib import profiles, run
+    from fishlib.removal.segmenters import own
 
     index = run.reproduce(
         only=only,
@@ -63,7 +64,7 @@ def reproduce(
         profile=profile if profile in profiles.names() else _absolute(Path(profile)),
         photos=_absolute(photos),
         masks=_absolute(masks),
-        method=method,
+        method=own.absolute(method),
         classifier=classifier if classifier in (None, "zoo") else _absolute(Path(classifier)),
         offline=offline,
         device=device,

@@ -7,6 +7,7 @@ from fishlib import made_with, profiles
 from fishlib.errors import UserError
 from fishlib.naming import checkpoints
 from fishlib.removal import segmenters
+from fishlib.removal.segmenters import own
 from fishlib.study import Study
 
 REPOSITORY = Path(__file__).parents[1]
@@ -48,8 +49,10 @@ def reopen(run: str | Path, offline: bool = False, device: str = "auto", **given
     if kept is None:
         raise UserError(f"{folder} holds no run.json, so no run; `fishlib reproduce --out {run}` makes one.")
     chosen = _profile(given["profile"]) if given.get("profile") else made_with.profile_of(kept)
-    own = {"photos": kept.photos, "masks": kept.masks, "method": kept.method, "classifier": kept.classifier}
-    inputs = {name: given.get(name) or value for name, value in own.items()}
+    kept_inputs = {"photos": kept.photos, "masks": kept.masks, "method": kept.method, "classifier": kept.classifier}
+    inputs = {name: given.get(name) or value for name, value in kept_inputs.items()}
+    if given.get("method"):
+        inputs["method"] = own.named(given["method"])
     study = _checked(folder, chosen, **inputs, offline=offline, device=device)
     made_with.hold(study)
     return study
@@ -94,7 +97,8 @@ def asked(
     chosen = _profile(profile or "demo")
     if not classifier and (photos is None or chosen.classifier not in checkpoints.ZOO):
         classifier = chosen.classifier
-    return _checked(_path(out), chosen, photos, masks, method or chosen.method, classifier, offline, device)
+    wanted = own.named(method) if method else chosen.method  # what a profile names never becomes code
+    return _checked(_path(out), chosen, photos, masks, wanted, classifier, offline, device)
 
 
 def newest() -> Path | None:
@@ -116,7 +120,8 @@ def _checked(
     """The study of these inputs, each of them looked at before anything runs; nothing is written."""
     given = _photos(photos, folder)
     truth = _masks(masks, given)
-    profiles.hold_method(method, profile.segmenters)
+    if method not in own.NAMED:
+        profiles.hold_method(method, profile.segmenters)
     if method == profiles.TRUTH and given is not None and truth is None:
         raise UserError("--method truth uses the true masks; give them with --masks.")
     for name in dict.fromkeys([*profile.compare, method]):

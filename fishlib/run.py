@@ -122,7 +122,7 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
     draws = study.out / "draws.json"
     before = _seconds_before(study.out)
     told = {
-        "command": command(study, parameters.get("profile")),
+        "command": command(study, parameters.get("profile"), parameters.get("method")),
         "parameters": _parameters(study, parameters),
         "profile": study.profile.model_dump(),
         "seed": study.profile.seed,
@@ -143,10 +143,10 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
     return sharing.anonymous_values(told, study, [parameters.get("profile") or ""])
 
 
-def command(study: Study, profile: str | None = None) -> str:
+def command(study: Study, profile: str | None = None, method: str | None = None) -> str:
     """The command that repeats the run, for a shell: PHOTOS and MASKS are to be filled in, other files are named.
 
-    profile: as it was given, a name or a file.
+    profile, method: as they were given, names or files.
     """
     words = ["fishlib", "reproduce"]
     if profile and profile != "demo":
@@ -156,7 +156,7 @@ def command(study: Study, profile: str | None = None) -> str:
         if study.masks:
             words += ["--masks", "MASKS"]
     if study.method != study.profile.method:
-        words += ["--method", study.method]
+        words += ["--method", _method_named(study, method)]
     unasked = study.profile.classifier if study.drawn or study.profile.classifier not in checkpoints.ZOO else None
     if study.classifier and study.classifier != unasked:
         words += ["--classifier", sharing.name_of(study.classifier)]
@@ -166,6 +166,14 @@ def command(study: Study, profile: str | None = None) -> str:
     if study.device != "auto":
         words += ["--device", study.device]
     return shlex.join(words)
+
+
+def _method_named(study: Study, given: str | None) -> str:
+    """The method for a command; one of the user's own as it was given, its file by name."""
+    if given is None or ":" not in given:
+        return study.method
+    place, _, function = given.rpartition(":")
+    return f"{sharing.name_of(place)}:{function}"
 
 
 def stopped_by(error: OSError, folder: Path) -> str:
@@ -237,7 +245,9 @@ def _keep(working: Path, target: Path, study: Study | None, parameters: dict) ->
 
 def _parameters(study: Study, given: dict) -> dict:
     """The parameters by name: where the files lie on this machine is in .private.json (see made_with)."""
-    named = {name: given.get(name) for name in ("profile", "method")}
+    named = {"profile": given.get("profile"), "method": given.get("method")}
+    if named["method"]:
+        named["method"] = _method_named(study, named["method"])
     named |= {
         "out": study.out.name,
         "photos": None if study.drawn else study.photos.name,

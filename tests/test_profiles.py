@@ -1,8 +1,13 @@
+import copy
+import importlib
+import json
+
 import pytest
 import yaml
 
-from fishlib import profiles
+from fishlib import opening, profiles
 from fishlib.errors import UserError
+from fishlib.removal import segmenters
 
 
 @pytest.mark.parametrize("name", profiles.names())
@@ -51,3 +56,100 @@ def test_a_wrong_profile_is_named_in_one_sentence(tmp_path, text, says):
 def test_a_missing_profile_lists_those_there_are():
     with pytest.raises(UserError, match="demo, paper"):
         profiles.load("nowhere")
+
+
+WRONG = [
+    None,
+    True,
+    -1,
+    1.5,
+    10**30,
+    "x",
+    "",
+    "../..",
+    "a\nb",
+    "\x00",
+    [],
+    [1],
+    [None],
+    [[1]],
+    {},
+    {"a": 1},
+    "é" * 5000,
+]
+
+
+def places(values, above=()):
+    for name, value in values.items():
+        yield (*above, name)
+        if isinstance(value, dict):
+            yield from places(value, (*above, name))
+
+
+def with_value(values, place, value):
+    changed = copy.deepcopy(values)
+    section = changed
+    for name in place[:-1]:
+        section = section[name]
+    section[place[-1]] = value
+    return changed
+
+
+def every_value() -> dict:
+    """Demo's profile with every option of every method written out."""
+    values = profiles.load("demo").model_dump()
+    for method in profiles.METHODS:
+        module = importlib.import_module(segmenters.MODULES[method])
+        values["segmenters"][method] = module.DEFAULTS | values["segmenters"].get(method, {})
+    return values
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda value: repr(value)[:12])
+def test_a_wrong_value_anywhere_is_accepted_by_its_limits_or_one_sentence(tmp_path, wrong):
+    values = every_value()
+    path = tmp_path / "p.yaml"
+    refused = 0
+    for place in places(values):
+        path.write_text(json.dumps(with_value(values, place, wrong)), encoding="utf-8")
+        try:
+            opening.asked(str(tmp_path / "run"), profile=str(path))
+        except UserError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 20
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "seed: 2001-99-99",
+        "name: !!int x",
+        "segmenters: {gdino-sam: {box_threshold: .nan}}",
+        f"seed: {'9' * 5000}",
+        f"a: {'[' * 3000}",
+        "a: &a [1]\nb: *a",
+    ],
+    ids=lambda line: line[:20],
+)
+def test_odd_yaml_is_one_sentence(tmp_path, line):
+    path = tmp_path / "odd.yaml"
+    path.write_text(f"based_on: demo\n{line}\n")
+    with pytest.raises(UserError, match=r"odd\.yaml") as caught:
+        opening.asked(str(tmp_path / "run"), profile=str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_known_value_of_a_methods_option_outside_its_limits_is_refused_before_anything_runs(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("based_on: demo\nsegmenters: {gdino-sam: {box_threshold: 7}}\n")
+    with pytest.raises(UserError, match="box_threshold is 7"):
+        opening.start(str(tmp_path / "run"), profile=str(path))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("written", "meant"), [("grabcutt", "grabcut"), ("gdino_sam", "gdino-sam")])
+def test_an_unknown_method_of_a_profile_names_the_nearest(tmp_path, written, meant):
+    path = tmp_path / "p.yaml"
+    path.write_text(f"based_on: demo\nmethod: {written}\n")
+    with pytest.raises(UserError, match=f"did you mean {meant}"):
+        profiles.load(path)

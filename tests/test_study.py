@@ -6,12 +6,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from fishlib import made_with, opening
+from fishlib import made_with, opening, run
 from fishlib import study as studies
 from fishlib.errors import UserError
 from fishlib.naming import checkpoints, classifier
 from fishlib.opening import open_study, reopen
 from fishlib.photos.manifest import curated, decisions_file
+from fishlib.removal.segmenters import own
 from fishlib.show import captions
 
 
@@ -336,3 +337,20 @@ def test_a_users_mistake_is_one_sentence_in_a_notebook_too():
     result = shell.run_cell("from fishlib.errors import NotRun\nraise NotRun('x.pth is missing; fetch it.')")
     assert seen == ["NotRun: x.pth is missing; fetch it."]
     assert result.error_in_exec is not None  # the cell has failed, papermill stops there
+
+
+def test_a_method_of_ones_own_is_run_where_the_user_names_it_and_not_where_a_run_does(tiny_photos, tmp_path):
+    file = tmp_path / "brightest.py"
+    file.write_text("def fish(photo):\n    return photo[..., 0] > 200\n")
+    said = f"{file}:fish"
+    photos = str(tiny_photos / "photos")
+    made = open_study(out=str(tmp_path / "run"), photos=photos, method=said)
+    assert made.method == "brightest.fish"
+    assert open_study(out=str(tmp_path / "run"), method=said) == made
+
+    command = run.command(made, method=said)
+    assert "--method brightest.py:fish" in command and str(tmp_path) not in command
+
+    own.NAMED.clear()
+    with pytest.raises(UserError, match=r"Unknown method 'brightest\.fish'"):
+        open_study(out=str(tmp_path / "run"))

@@ -164,8 +164,8 @@ def hold_method(method: str, segmenters: dict[str, dict]) -> None:
     near = difflib.get_close_matches(method, known, 2)
     meant = f" (did you mean {' or '.join(near)}?)" if near else ""
     raise UserError(
-        f"Unknown method {method!r}{meant}; choose one of {', '.join(known)}, or name masks that another "
-        "program made in a profile (segmenters: {NAME: {masks: PATH}})."
+        f"Unknown method {method!r}{meant}; choose one of {', '.join(known)}, name one of your own as --method "
+        "module:function, or masks that another program made in a profile (segmenters: {NAME: {masks: PATH}})."
     )
 
 

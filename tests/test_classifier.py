@@ -166,6 +166,34 @@ def test_bad_checkpoints_are_one_sentence(whole, tmp_path, capsys):
         classifier.load(good, TINY, "cpu", classes_file=tmp_path / "bad.json")
 
 
+ODD = {
+    "sparse": lambda value: value.to_sparse(),
+    "quantised": lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    "without data": lambda value: value.to("meta"),
+    "complex": lambda value: value.to(torch.complex64),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", ["conv_stem.weight", "classifier.weight", "classifier.bias"])
+def test_tensors_that_are_no_plain_numbers_are_named(whole, tmp_path, kind, name):
+    state = whole.state_dict()
+    torch.save(state | {name: ODD[kind](state[name])}, tmp_path / "odd.pth")
+    with pytest.raises(UserError, match=rf"odd\.pth holds {name} as no plain numbers .*{kind}.*; save"):
+        classifier.load(tmp_path / "odd.pth", TINY, "cpu")
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "x" * 5000])
+def test_a_strangers_names_do_not_stretch_a_sentence(whole, tmp_path, name):
+    torch.save(whole.state_dict() | {name: torch.zeros(1)}, tmp_path / "odd.pth")
+    with pytest.raises(UserError, match="does not hold the weights") as error:
+        classifier.load(tmp_path / "odd.pth", TINY, "cpu")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+    with pytest.raises(UserError, match="timm knows no backbone") as error:
+        classifier.create(name)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
 @pytest.mark.parametrize("backbone", ["swin_tiny", "hf-hub:timm/resnet18"])
 def test_unknown_backbones(backbone):
     with pytest.raises(UserError, match="knows no backbone"):

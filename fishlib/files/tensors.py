@@ -9,6 +9,7 @@ from fishlib.errors import UserError
 # an EMA before the plain weights: it is what the training meant to keep
 WRAPPERS = ("state_dict_ema", "ema_state_dict", "model_ema", "ema", "state_dict", "model_state_dict", "model")
 WRAPPERS += ("teacher", "student")  # self-distillation keeps both, and goes on with the teacher
+LONGEST_NAME = 80  # letters of a name that a sentence repeats
 MAX_WRAPPERS = 8  # one in another; a dict that holds itself has no end
 TORCH = (b"PK\x03\x04", b"\x80\x02")  # a zip archive, or a bare pickle of before torch 1.6
 
@@ -105,7 +106,27 @@ def _tensors(path: Path, content: Any) -> dict:
     state = {name: value for name, value in named if isinstance(name, str) and torch.is_tensor(value)}
     if not state:
         raise UserError(f"{path} holds no state dict (names with tensors); save the model's state_dict().")
+    odd = [name for name, value in state.items() if not _is_plain(value)]
+    if odd:
+        raise UserError(
+            f"{path} holds {brief(odd[0])} as no plain numbers (but sparse, quantised, complex or without data); save "
+            "the weights as plain tensors."
+        )
     return state
+
+
+def brief(name: str) -> str:
+    """A name from a stranger's file as part of a sentence: one line, and not a long one."""
+    shown = name if name.isprintable() else repr(name)
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}..."
+
+
+def _is_plain(value: Any) -> bool:
+    """Is the tensor one of real numbers, each of which lies in memory?"""
+    import torch
+
+    odd = value.is_quantized or value.is_meta or value.is_complex()
+    return value.layout == torch.strided and not odd
 
 
 def _too_large(path: Path) -> str:

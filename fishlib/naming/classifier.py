@@ -16,6 +16,7 @@ import torch
 from fishlib.device import choose_device
 from fishlib.errors import UserError
 from fishlib.files import writing
+from fishlib.files.tensors import brief
 from fishlib.naming import layouts
 from fishlib.naming.checkpoints import LITE0, existing, identity, imagenet_file, read, with_classes
 from fishlib.photos.matching import masked_logits, match_classes, maybe
@@ -67,7 +68,7 @@ def create(backbone: str, **options) -> torch.nn.Module:
     """An untrained timm model by name (num_classes=0: features only); UserError for an unknown name."""
     if ":" in backbone or not timm.is_model(backbone):  # "hf-hub:..." would download
         near = difflib.get_close_matches(backbone, timm.list_models(), 3)
-        raise UserError(f"timm knows no backbone {backbone!r}; choose another{maybe(near)}.")
+        raise UserError(f"timm knows no backbone {brief(backbone)!r}; choose another{maybe(near)}.")
     return timm.create_model(backbone, pretrained=False, **options)
 
 
@@ -182,16 +183,16 @@ def _load(model: torch.nn.Module, state: dict, backbone: str, path: Path | str) 
     why = ""
     for name in [*own, *state]:
         if name not in state:
-            why = f"it lacks {name}"
+            why = f"it lacks {brief(name)}"
         elif name not in own:
-            why = f"it has {name} besides"
+            why = f"it has {brief(name)} besides"
         elif state[name].shape != own[name].shape:
             why = f"{name} is {_size(state[name])}, not {_size(own[name])}"
         if why:
             raise UserError(layouts.no_weights(path, backbone, why))
     try:
         model.load_state_dict(state)
-    except Exception as error:  # tensors of a kind that cannot be copied: sparse, quantised, without data
+    except Exception as error:  # numbers of a kind that cannot be copied into the network's
         raise UserError(layouts.no_weights(path, backbone)) from error
 
 

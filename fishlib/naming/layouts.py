@@ -6,6 +6,7 @@ from collections import Counter
 import torch
 
 from fishlib.errors import UserError
+from fishlib.files.tensors import brief
 
 # what training programs put before every name; where a file holds two networks, the averaged one comes first
 PREFIXES = (
@@ -94,5 +95,5 @@ def no_weights(path: object, backbone: str, why: str = "") -> str:
 def _notes(left_out: list[str]) -> list[str]:
     if not left_out:
         return []
-    named = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+    named = ", ".join(map(brief, left_out[:3])) + (", ..." if len(left_out) > 3 else "")
     return [f"Left out of the checkpoint, as no part of the network: {named} ({len(left_out)} in all)."]

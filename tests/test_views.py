@@ -126,7 +126,13 @@ def test_candidates_of_the_pipeline_figure_lie_on_the_photo(made):
     why.write_text(json.dumps({"candidates": [{"rle": masks.to_rle(small)}]}), encoding="utf-8")
     manifest = read_manifest(made.out / "manifest.csv")
     found = pd.read_csv(made.out / "segments" / "grabcut" / "index.csv", keep_default_na=False, na_values=[""])
-    answer = {"photo_id": "マサバ/1.png", "variant": "crop_mask", "correct": 1, "top5": '[["マサバ", 1.0]]'}
+    answer = {
+        "photo_id": "マサバ/1.png",
+        "variant": "crop_mask",
+        "correct": 1,
+        "counted": 1,
+        "top5": '[["マサバ", 1.0]]',
+    }
     parts = views.pipeline_parts(made, manifest, found, pd.DataFrame([answer]))
     [candidate] = parts["candidates"]
     assert candidate.shape == parts["photo"].shape[:2] and candidate[20, 30] and not candidate[4, 30]

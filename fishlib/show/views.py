@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from fishlib import cache
-from fishlib.errors import UserError
 from fishlib.files import writing
 from fishlib.naming import features
 from fishlib.naming.inference import judge
@@ -180,13 +179,15 @@ def remarks(notes: list[str]) -> str:
     return "\n".join("- " + re.sub(r"^(\d*)([-#+.)=])", r"\1\\\2", text) for text in marked)
 
 
-def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, predictions: pd.DataFrame) -> dict:
-    """Arguments of pictures.pipeline for one photo: the first whose mask is ok and whose answer is right."""
-    right = predictions[(predictions.variant == CROP_MASK.name) & (predictions.correct == 1)].photo_id
-    usable = found[(found.status == segmenters.OK) & found.photo_id.isin(predictions.photo_id)]
-    row = next((r for r in usable.itertuples() if r.photo_id in set(right)), next(usable.itertuples(), None))
-    if row is None:
-        raise UserError(f"{study.method} found no fish in any photo; there is no pipeline to show.")
+def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, predictions: pd.DataFrame) -> dict | None:
+    """Arguments of pictures.pipeline for one photo: the first whose mask is ok and whose answer is right, or else the
+    first whose mask is. None where no photo has a mask."""
+    judged = predictions[(predictions.variant == CROP_MASK.name) & (predictions.counted == 1)]
+    right = judged[judged.correct == 1]
+    masked = found[(found.status == segmenters.OK) & found.photo_id.isin(judged.photo_id)]
+    if masked.empty:
+        return None
+    row = next(masked[masked.photo_id.isin(right.photo_id)].itertuples(), next(masked.itertuples()))
     photo = manifest.set_index("photo_id", drop=False).loc[row.photo_id]
     shown = features.picture(study, photo, row, list(BASIC.values()))
     answers = predictions[predictions.photo_id == row.photo_id].set_index("variant").top5

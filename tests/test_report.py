@@ -2,10 +2,13 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
@@ -19,7 +22,7 @@ from hypothesis import strategies as st
 from fishlib import made_with
 from fishlib.errors import UserError
 from fishlib.show import report
-from fishlib.show.report import species_pages
+from fishlib.show.report import reading, species_pages
 
 
 class Page(HTMLParser):
@@ -113,6 +116,7 @@ def test_the_index_tells_what_the_stages_noted(done):
     assert any("linear head" in note for note in notes) and any("Left out" in note for note in notes)
     assert all(" ".join(note.split()) in text for note in notes)
     assert "22 photos of 4 species count" in text and "12 unreadable" in text
+    assert " cannot be read (" not in text and "it is left out" not in text  # nothing of it is damaged
 
 
 def test_a_mask_becomes_the_path_of_its_border():
@@ -172,8 +176,163 @@ def test_a_run_whose_photos_are_gone_still_has_a_report(copy):
 
 def test_a_report_that_cannot_be_written_is_one_sentence(copy):
     (copy / "report").write_text("in the way")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match=r"report cannot be made .*; remove what lies there"):
         report.build(copy)
+
+
+def test_a_report_folder_that_is_a_link_is_refused(copy, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_text("my site")
+    (copy / "report").symlink_to(site)
+    with pytest.raises(UserError, match="is a link"):
+        report.build(copy)
+    assert (site / "index.html").read_text() == "my site" and not (copy / "report.zip").exists()
+
+
+def test_only_what_lies_inside_the_run_and_its_photos_is_shown(copy, tmp_path, monkeypatch):
+    """A stranger's run: absolute and climbing photo_ids, another file under a photo's name, links, pictures by path."""
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "id_rsa").write_text("TOPSECRET")
+    (home / "pw.txt").write_text("PASSWORDS")
+    facts = json.loads((copy / "run.json").read_text("utf-8"))
+    photos = shutil.copytree(facts["parameters"]["photos"], home / "photos")
+    manifest = pd.read_csv(copy / "manifest.csv", dtype=str, keep_default_na=False)
+    shown = manifest[(manifest.species == "マサバ") & (manifest.status == "ok")].index
+    private = home / "private.png"
+    shutil.copyfile(photos / manifest.photo_id[shown[0]], private)
+    manifest.loc[shown[0], ["photo_id", "path"]] = str(private)
+    manifest.loc[shown[1], ["photo_id", "path"]] = "../private.png"
+    shutil.copyfile(photos / manifest.photo_id[shown[2]], photos / manifest.photo_id[shown[3]])  # not that photo
+    manifest.to_csv(copy / "manifest.csv", index=False)
+    facts["parameters"]["photos"] = str(photos)
+    (copy / "run.json").write_text(json.dumps(facts), "utf-8")
+
+    linked = {"tables/table1.html": "pw.txt", "figures/x.png": "private.png", "notes/x.json": "pw.txt"}
+    for name, target in linked.items():
+        (copy / name).unlink(missing_ok=True)
+        (copy / name).symlink_to(home / target)
+    index = copy / "segments" / "grabcut" / "index.csv"
+    masks = pd.read_csv(index, dtype=str, keep_default_na=False)
+    masks["mask_file"] = str(private)
+    masks.to_csv(index, index=False)
+    cell = nbformat.v4.new_markdown_cell(
+        "![x](.ssh/id_rsa) <img src='file:///etc/passwd'> ![](data:text/html;base64,AA)"
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), copy / "notebooks" / "05_more.ipynb")
+
+    monkeypatch.chdir(home)
+    report.build(copy)
+    text = Page(copy / "report" / "index.html").text
+    assert all(f"{name} is a link" in text for name in linked)
+    assert not (copy / "report" / "figures" / "x.png").exists()
+    sources = {image["src"] for image in species_page(copy, "マサバ").all("img")}
+    assert len(sources) == len(shown) - 3 and not species_page(copy, "マサバ").all("path")
+    assert all("src" not in image for image in Page(copy / "report" / "05_more.html").all("img"))
+    for path in (copy / "report").rglob("*.html"):
+        assert not {"TOPSECRET", "PASSWORDS", "VE9QU0VDUkVU"} & {*re.findall(r"[A-Z0-9]{9,}", path.read_text("utf-8"))}
+
+
+def test_html_of_a_stranger_loads_runs_and_posts_nothing(copy):
+    bad = (
+        '<meta http-equiv=refresh content="0;url=//a.invalid"><base href=//a.invalid>'
+        '<form action=//a.invalid><input></form><a href="javascript:alert(1)">a</a>'
+        '<svg onload=alert(1)><a xlink:href="//a.invalid">b</a></svg>'
+        '<p style="background:url(//a.invalid);position:fixed;color:red" onclick=alert(1)>kept</p>'
+        "<iframe src=//a.invalid></iframe><style>p{background:url(//a.invalid)}</style><script>1</script>"
+        "<img srcset=//a.invalid src=//a.invalid>"
+    )
+    (copy / "tables" / "table1.html").write_text(bad)
+    output = nbformat.v4.new_output("display_data", {"text/html": bad, "application/javascript": "alert(1)"})
+    cells = [nbformat.v4.new_markdown_cell(bad), nbformat.v4.new_code_cell("1", outputs=[output])]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), copy / "notebooks" / "05_more.ipynb")
+    report.build(copy)
+    for name in ("index", "05_more"):
+        page = Page(copy / "report" / f"{name}.html")
+        assert "kept" in page.text and "a.invalid" not in str(page.tags)
+        assert "a.invalid" not in "".join(re.findall(r"(?s)<style.*?</style>", page.path.read_text("utf-8")))
+        assert len(page.all("meta")) == 3 and len(page.all("script")) == 1
+        assert not {"base", "form", "input", "iframe", "object"} & {tag for tag, _ in page.tags}
+        for _, attributes in page.tags:
+            assert not any(attribute.startswith("on") for attribute in attributes)
+
+
+def test_nothing_in_the_mailed_file_names_a_folder_or_a_person(done, copy):
+    given = json.loads((copy / "run.json").read_text("utf-8"))["parameters"]
+    assert given["photos"].startswith("/")
+    report.build(copy)
+    private = [str(done[0]), str(copy), given["photos"], given["masks"], given["profile"], str(Path.home())]
+    with zipfile.ZipFile(copy / "report.zip") as mailed:
+        for name in mailed.namelist():
+            data = mailed.read(name)
+            assert not [path for path in private if path.encode() in data], name
+    text = Page(copy / "report" / "index.html").text
+    assert "--photos PHOTOS --masks MASKS" in text and "--offline" in text and "--offline True" not in text
+
+
+def test_the_command_of_a_run_can_be_pasted():
+    given = {"out": "my run", "photos": "it's", "masks": None, "offline": True, "profile": "$(x)"}
+    assert shlex.split(report.command(given)) == [
+        "fishlib", "reproduce", "--out", "my run", "--photos", "it's", "--offline", "--profile", "$(x)",
+    ]  # fmt: skip
+
+
+def test_what_waits_for_a_verdict_is_no_percentage_at_a_glance(copy):
+    path = copy / "tables" / "table1.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table[["grabcut", "grabcut_count"]] = ""
+    table["grabcut_judged"], table["grabcut_unreviewed"] = "0", "4"
+    table.to_csv(path, index=False)
+    report.build(copy)
+    text = " ".join(Page(copy / "report" / "index.html").text.split())
+    assert "Well cut by GrabCut not judged yet (4 wait)" in text and " nan" not in text
+
+
+def test_files_in_no_species_folder_are_listed_and_are_no_species(copy):
+    with (copy / "manifest.csv").open("a", encoding="utf-8", newline="") as file:
+        file.write("readme.txt,,readme.txt,,0,0,unreadable,not a photo (.txt)\n")
+    report.build(copy)
+    index = Page(copy / "report" / "index.html")
+    assert "1 of these files lies in no species' folder: readme.txt" in " ".join(index.text.split())
+    assert len(list((copy / "report").glob("species-*.html"))) == len(SPECIES) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("predictions.csv", "confidence", "nan"),
+        ("predictions.csv", "correct", "7"),
+        ("predictions.csv", "counted", ""),
+        ("scores.csv", "iou", "inf"),
+        ("manifest.csv", "width", "9" * 40),
+        ("manifest.csv", "height", "-1"),
+        ("tables/figure3.csv", "k", "1.5"),
+        ("tables/figure3.csv", "micro_f1", "many"),
+    ],
+)
+def test_a_number_that_cannot_be_is_named_with_its_row(tmp_path, name, column, value):
+    kinds = reading.COLUMNS[name]
+    row = {known: "1" if kind else "a" for known, kind in kinds.items()}
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    pd.DataFrame([row, row | {column: value}]).to_csv(tmp_path / name, index=False)
+    run = reading.Run(tmp_path)
+    assert run.frame(name).empty
+    [said] = run.problems
+    assert said.startswith(f"{name} cannot be read (row 3 has '{value[:20]}") and f"as {column})" in said
+
+
+def test_facts_of_another_kind_are_left_out(copy):
+    facts = json.loads((copy / "run.json").read_text("utf-8"))
+    odd = {
+        "hardware": ["a"],
+        "versions": {"x": {"y": 1}},
+        "checkpoints": None,
+        "seconds": {"notebooks": 3, "stages": 1},
+    }
+    (copy / "run.json").write_text(json.dumps(facts | odd | {"named_by": 7, "command": {}}), "utf-8")
+    report.build(copy)
+    assert "Checkpoints" in Page(copy / "report" / "index.html").text
 
 
 def test_building_it_again_needs_no_torch_and_leaves_no_old_page(copy):

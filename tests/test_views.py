@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,12 +11,12 @@ import pandas as pd
 import pytest
 from conftest import NASTY, ODD
 
-from fishlib import opening
+from fishlib import cache, opening
 from fishlib.errors import UserError
 from fishlib.opening import open_study, reopen
 from fishlib.photos import decode, masks
 from fishlib.photos.manifest import read_manifest
-from fishlib.show import cases, views
+from fishlib.show import captions, cases, views
 from fishlib.show.widgets.detail import photo_detail
 
 
@@ -91,11 +92,41 @@ def test_a_thumbnail_is_made_once_and_again_when_the_photo_changes(made, monkeyp
     before = views.thumbnail(made, "マサバ/1.png", side=30)
     assert before.shape == (20, 30, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(decode, "decode", lambda path: pytest.fail("decoded twice"))
+        patch.setattr(decode, "read", lambda path, sha256: pytest.fail("decoded twice"))
         assert (views.thumbnail(made, "マサバ/1.png", side=30) == before).all()
     other = cv2.imencode(".png", np.full((40, 60, 3), 255, np.uint8))[1].tobytes()
     (made.photos / "マサバ/1.png").write_bytes(other)
     assert (views.thumbnail(made, "マサバ/1.png", side=30) > before).all()
+
+
+@pytest.mark.parametrize("kept", ["other", "no JPEG", "float", "a larger one", "truncated", "zip"])
+def test_a_damaged_thumbnail_is_made_anew(made, kept):
+    before = views.jpeg(made, "マサバ/1.png", 30)
+    [path] = (made.cache / "thumbnails").rglob("*.npz")
+    large = cv2.imencode(".jpg", np.zeros((99, 99, 3), np.uint8))[1]
+    spoiled = {
+        "other": {"other": 1},
+        "no JPEG": {"jpeg": np.zeros(99, np.uint8)},
+        "float": {"jpeg": 0.5},
+        "a larger one": {"jpeg": large},
+        "truncated": {"jpeg": np.frombuffer(before[:-40], np.uint8)},
+    }
+    if kept == "zip":
+        path.write_bytes(path.read_bytes()[:50])
+    else:
+        np.savez(path, **spoiled[kept])
+    assert views.jpeg(made, "マサバ/1.png", 30) == before
+
+
+def test_a_thumbnail_is_of_the_photo_that_is_meant(made, tmp_path):
+    (tmp_path / "secret.png").write_bytes((made.photos / "マサバ/1.png").read_bytes())
+    for name in ("../secret.png", str(tmp_path / "secret.png"), ""):
+        with pytest.raises(UserError):
+            views.jpeg(made, name)
+    with pytest.raises(UserError, match="changed"):
+        views.jpeg(made, "マサバ/1.png", sha256="0" * 64)
+    digest = cache.file_hash(made.photos / "マサバ/1.png")
+    assert views.jpeg(made, "マサバ/1.png", sha256=digest) == views.jpeg(made, "マサバ/1.png")
 
 
 def test_a_run_folder_is_opened_with_what_it_ran_with(made, tmp_path):
@@ -136,3 +167,23 @@ def test_candidates_of_the_pipeline_figure_lie_on_the_photo(made):
     parts = views.pipeline_parts(made, manifest, found, pd.DataFrame([answer]))
     [candidate] = parts["candidates"]
     assert candidate.shape == parts["photo"].shape[:2] and candidate[20, 30] and not candidate[4, 30]
+    nothing_found = found.assign(status="no_detection")
+    assert views.pipeline_parts(made, manifest, nothing_found, pd.DataFrame([answer])) is None
+
+
+def test_a_caption_promises_a_true_mask_only_where_there_are_some(made):
+    assert "by eye" in captions.well_cut(made)
+    assert captions.well_cut(replace(made, masks=made.photos)) == "Well cut: IoU with the true mask at least 0.8."
+
+
+def test_names_of_a_study_are_text_in_its_first_line(made):
+    name = "`<img src=x onerror=alert(1)>`\n\n# *a*"
+    study = replace(made, photos=made.out / name, profile=made.profile.model_copy(update={"name": name}))
+    said = captions.banner(study)
+    assert said.count("`") == 4 and "\n" not in said and str(made.out) not in said
+
+
+def test_a_photo_that_is_gone_is_said_in_its_place(made):
+    (made.photos / "マサバ/2.png").unlink()
+    assert views.source_of(made, "マサバ/2.png") != views.source_of(made, "マサバ/1.png")
+    assert "マサバ/2.png" in views.failure_grid(made)

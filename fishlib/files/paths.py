@@ -44,13 +44,13 @@ def own_folder(root: Path, name: str) -> Path:
 
     Raises UserError where it is a link, or no folder.
     """
+    if Path(root, name).is_symlink():  # first: where it leads does not matter
+        raise UserError(f"{Path(root, name)} is a link; a run is written into folders of its own, remove the link.")
     folder = inside(root, name)
-    if folder.is_symlink():
-        raise UserError(f"{folder} is a link; a run is written into folders of its own, remove the link.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}).") from error
+        raise UserError(f"{folder} cannot be made ({error.strerror}); remove what lies there.") from error
     return folder
 
 

@@ -1,5 +1,8 @@
 """What captions and first lines say of a run."""
 
+import html
+import re
+
 from fishlib.naming import checkpoints, inference
 from fishlib.removal import segmenters
 from fishlib.study import Study
@@ -25,11 +28,30 @@ def trained(study: Study) -> dict:
     return facts(study) | {"classifier": f"{', '.join(networks)}, trained: {what}"}
 
 
+def well_cut(study: Study) -> str:
+    """What table 1 of this run calls well cut."""
+    if study.masks is None:
+        return "Well cut: as judged by eye, most of those who said good or bad."
+    return f"Well cut: IoU with the true mask at least {study.profile.good_iou}."
+
+
 def banner(study: Study) -> str:
-    """What this run works on, as Markdown."""
+    """What this run works on, as Markdown. The photos by their folder's name: a notebook may be shown to others."""
     what = "**Drawn fish, not photographs**: they show that the machinery works, nothing about real fish. "
-    shown = str(study.photos).replace("`", "'")  # which would end what is shown as it is
-    photos = what if study.drawn else f"Photos: `{shown}`. "
+    photos = what if study.drawn else f"Photos: {code(study.photos.name)}. "
+    profile = study.profile
     return (
-        f"{photos}Masks of: **{facts(study)['method']}**. Profile: `{study.profile.name}`, seed {study.profile.seed}."
+        f"{photos}Masks of: **{escaped(facts(study)['method'])}**. Profile: {code(profile.name)}, seed {profile.seed}."
     )
+
+
+def code(text: str) -> str:
+    """Inline code of Markdown that says this text, whatever it holds."""
+    plain = " ".join(text.split()).replace("`", "'")  # a backtick would end what is shown as it is
+    return f"`{plain}`"
+
+
+def escaped(text: str) -> str:
+    """Markdown that says this text, whatever it holds."""
+    plain = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"[\\`*_\[\]|~$]", r"\\\g<0>", plain)

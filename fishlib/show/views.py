@@ -5,20 +5,22 @@ HTML comes as one string with its photos inside (macros of views.html); names in
 
 import base64
 import functools
+import io
 import json
 import re
-from html import escape
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import jinja2
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from fishlib import cache
-from fishlib.files import writing
+from fishlib.errors import UserError
+from fishlib.files import paths, writing
 from fishlib.naming import features
-from fishlib.naming.inference import judge
 from fishlib.photos import composite, decode, masks, species
 from fishlib.photos.composite import BASIC, CROP_MASK, ORIGINAL
 from fishlib.removal import segmenters, segments
@@ -27,27 +29,55 @@ from fishlib.show import captions, cases, typeset
 from fishlib.study import Study
 
 THUMBNAIL = 240  # px, long side
+STYLE = Path(__file__).with_name("views.css")
+WITHOUT_MASK = {"no_detection": "no fish found", "mask_rejected": "mask rejected"}  # status -> what a caption says
 SUREST = next(iter(cases.SORTS))
 
 
 def thumbnail(study: Study, photo_id: str, side: int = THUMBNAIL) -> np.ndarray:
     """uint8 (h, w, 3), long side at most `side`; made once and kept in the cache."""
-    data = np.frombuffer(jpeg(study, photo_id, side), np.uint8)
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return pixels(jpeg(study, photo_id, side))
 
 
-def jpeg(study: Study, photo_id: str, side: int = THUMBNAIL) -> bytes:
-    """The thumbnail as the bytes of a JPEG."""
-    photo = study.photos / photo_id
-    seen = photo.stat()
-    key = cache.key(photo=str(photo), side=side, bytes=seen.st_size, changed=seen.st_mtime_ns)
-    path = cache.entry(study.cache, "thumbnails", key)
+def pixels(data: bytes) -> np.ndarray:
+    """A JPEG of `jpeg` as uint8 (h, w, 3) RGB."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def jpeg(study: Study, photo_id: str, side: int = THUMBNAIL, sha256: str = "") -> bytes:
+    """The thumbnail as the bytes of a JPEG, kept under the hash of the photo; a damaged one is made anew.
+
+    sha256: of the photo's bytes, as the manifest has it: nothing but that photo is shown, whatever lies there now.
+    Without, the file as it is. UserError for a photo_id that leads out of the photos, UnreadablePhoto, OSError.
+    """
+    photo = paths.inside(study.photos, photo_id)
+    digest = sha256 or cache.file_hash(photo)
+    kept = cache.entry(study.cache, "thumbnails", cache.key(photo=digest, side=side))
+    paths.inside(study.out, kept.relative_to(study.out))
+    data = _kept_jpeg(kept, side)
+    if data is None:
+        small = decode.working(decode.read(photo, digest).pixels, side)
+        encoded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
+        cache.save(kept, jpeg=encoded)
+        data = encoded.tobytes()
+    return data
+
+
+def _kept_jpeg(path: Path, side: int) -> bytes | None:
+    """The JPEG that an entry of the cache holds; None where there is none of that size."""
     kept = cache.load(path)
-    if kept is None:
-        small = decode.working(decode.decode(photo), side)
-        kept = {"jpeg": cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]}
-        cache.save(path, **kept)
-    return kept["jpeg"].tobytes()
+    if kept is None or "jpeg" not in kept or kept["jpeg"].dtype != np.uint8:
+        return None
+    data = kept["jpeg"].tobytes()
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+            if max(picture.size) > side:  # told by its header, before anything is decoded
+                return None
+            picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    return data
 
 
 def source(picture: np.ndarray | bytes) -> str:
@@ -57,6 +87,21 @@ def source(picture: np.ndarray | bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(picture).decode()
 
 
+def source_of(study: Study, photo_id: str) -> str:
+    """The src of a photo's thumbnail; of a picture that says so where the photo is gone or damaged."""
+    try:
+        return source(jpeg(study, photo_id))
+    except (UserError, OSError):
+        return _not_at_hand()
+
+
+@functools.cache
+def _not_at_hand() -> str:
+    grey = np.full((100, 150, 3), 238, np.uint8)
+    cv2.putText(grey, "not at hand", (28, 55), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (80, 80, 80), 1, cv2.LINE_AA)
+    return source(grey)
+
+
 def method_label(study: Study, method: str) -> str:
     """The method's name with the run's parameters: a stand-in is called one."""
     return segmenters.label(method, study.profile.segmenters.get(method, {}))
@@ -64,56 +109,76 @@ def method_label(study: Study, method: str) -> str:
 
 def caption(row, lang: str = "ja") -> list[str]:
     """What stands under a photo, a row of cases.table: who is named as whom, and how good the mask is."""
-    true, named = species.label(row.species, lang), species.label(row.predicted, lang)
-    answer = {1: f"{true} ✓", 0: f"{true} → {named}"}.get(row.correct, f"{true} (not asked)")
-    share = "" if pd.isna(row.confidence) else f" {100 * row.confidence:.0f}\u00a0%"
-    how = row.kind or {"no_detection": "no fish found", "mask_rejected": "mask rejected"}.get(row.status, "")
-    iou = "" if pd.isna(row.iou) else f"IoU {row.iou:.2f}"
-    return [answer + share, ", ".join(filter(None, [how, iou]))]
+    true = species.label(row.species, lang)
+    if row.correct == 1:
+        answer = f"{true} ✓"
+    elif row.correct == 0:
+        answer = f"{true} → {species.label(row.predicted, lang)}"
+    else:
+        answer = f"{true} (not asked)"
+    if not pd.isna(row.confidence):
+        answer += f" {100 * row.confidence:.0f}\u00a0%"
 
-
-def _cards(study: Study, rows: pd.DataFrame, lang: str) -> list[dict]:
-    found = []
-    for row in rows.itertuples():
-        found.append({"src": source(jpeg(study, row.photo_id)), "lines": caption(row, lang), "id": row.photo_id})
-    return found
+    mask = [row.kind or WITHOUT_MASK.get(row.status, "")]
+    if not pd.isna(row.iou):
+        mask.append(f"IoU {row.iou:.2f}")
+    return [answer, ", ".join(filter(None, mask))]
 
 
 def failure_grid(
-    study: Study, title: str = "Failures", most: int = 12, lang: str = "ja", method=None, variant="original", **wanted
+    study: Study,
+    title: str = "Failures",
+    most: int = 12,
+    lang: str = "ja",
+    method: str | None = None,
+    variant: str = ORIGINAL.name,
+    kind: str = "any failure",
+    sort: str = SUREST,
+    **wanted,
 ) -> str:
-    """HTML: the first photos of a kind of error, each with its answer and mask. wanted: kind, true, named, sort of
-    cases.pick; without, any failure, the surest first."""
-    wanted = {"kind": "any failure", "sort": SUREST, **wanted}
-    rows = cases.pick(cases.table(study, method, variant), **wanted)
+    """HTML: the first photos of a kind of error, each with its answer and mask; without a kind any failure, the surest
+    first. wanted: true and named of cases.pick."""
+    rows = cases.pick(cases.table(study, method, variant), kind, sort=sort, **wanted)
     return html("grid", study, title=title, cards=_cards(study, rows.head(most), lang), total=len(rows))
 
 
 def worst_species(study: Study, variant: str = ORIGINAL.name, most: int = 5, photos: int = 6, lang: str = "ja") -> str:
     """HTML: the species with the lowest recall, whom they are taken for, and the surest wrong answers."""
-    rows, groups = cases.table(study, variant=variant).dropna(subset="correct"), []
+    rows = cases.table(study, variant=variant).dropna(subset="correct")
     recall = evaluation.recall_by_species(rows)
-    for r in recall[recall.recall < 100].sort_values("recall", kind="stable").head(most).itertuples():
-        wrong = cases.pick(rows, "wrong species", r.species, sort=SUREST)
+    worst = recall[recall.recall < 100].sort_values("recall", kind="stable").head(most)
+    groups = []
+    for row in worst.itertuples():
+        wrong = cases.pick(rows, "wrong species", row.species, sort=SUREST)
         others = [f"{species.label(name, lang)} {n}" for name, n in wrong.predicted.value_counts().items()]
-        text = f"{r.recall:.0f} % right ({r.n_correct} of {r.n}); taken for {', '.join(others)}"
-        groups.append(_group(study, species.label(r.species, lang), text, wrong.head(photos), lang))
+        text = f"{row.recall:.0f} % right ({row.n_correct} of {row.n}); taken for {', '.join(others)}"
+        groups.append(_group(study, species.label(row.species, lang), text, wrong.head(photos), lang))
     return html("groups", study, title=f"Worst species: {cases.label(variant)}", groups=groups)
 
 
 def confusion_pairs(study: Study, variant: str = ORIGINAL.name, most: int = 6, photos: int = 6, lang="ja") -> str:
     """HTML: who is most often taken for whom, and the surest of these answers."""
-    rows, groups = cases.table(study, variant=variant).dropna(subset="correct"), []
-    pairs = rows[rows.correct == 0].groupby(["species", "predicted"]).size().sort_values(ascending=False, kind="stable")
+    rows = cases.table(study, variant=variant).dropna(subset="correct")
+    wrong = rows[rows.correct == 0]
+    pairs = wrong.groupby(["species", "predicted"]).size().sort_values(ascending=False, kind="stable")
+    groups = []
     for (true, named), n in pairs.head(most).items():
         mine = cases.pick(rows, "wrong species", true, named, SUREST)
         name = f"{species.label(true, lang)} → {species.label(named, lang)}"
-        groups.append(_group(study, name, f"{n} of {(rows.species == true).sum()}", mine.head(photos), lang))
+        text = f"{n} of {(rows.species == true).sum()}"
+        groups.append(_group(study, name, text, mine.head(photos), lang))
     return html("groups", study, title=f"Most confused pairs: {cases.label(variant)}", groups=groups)
 
 
 def _group(study: Study, name: str, text: str, rows: pd.DataFrame, lang: str) -> dict:
     return {"name": name, "text": text, "cards": _cards(study, rows, lang)}
+
+
+def _cards(study: Study, rows: pd.DataFrame, lang: str) -> list[dict]:
+    cards = []
+    for row in rows.itertuples():
+        cards.append({"src": source_of(study, row.photo_id), "lines": caption(row, lang), "id": row.photo_id})
+    return cards
 
 
 @functools.cache
@@ -126,7 +191,7 @@ def _template() -> jinja2.Template:
 
 def html(macro: str, study: Study, **parts) -> str:
     """A macro of views.html as HTML with its style."""
-    style = Path(__file__).with_name("views.css").read_text(encoding="utf-8")
+    style = STYLE.read_text(encoding="utf-8")
     return _template().render(macro=macro, style=style, drawn=study.drawn, p=parts)
 
 
@@ -135,36 +200,41 @@ def note(study: Study) -> str:
     return html("look", study, images={}, hints=[], name="")
 
 
-def thumbnails(study: Study, manifest: pd.DataFrame, species: str, most: int = 12):
+def thumbnails(study: Study, manifest: pd.DataFrame, species: str, most: int = 12) -> tuple[list, list[str]]:
     """(thumbnails, labels) of the first photos of a species; excluded ones first, and marked."""
     rows = manifest[(manifest.species == species) & (manifest.status != "unreadable")]
-    rows = rows.sort_values("status", key=lambda s: s != "excluded", kind="stable").head(most)
-    labels = [r.photo_id.split("/")[-1] + " (excluded)" * (r.status == "excluded") for r in rows.itertuples()]
+    rows = rows.sort_values("status", key=lambda status: status != "excluded", kind="stable").head(most)
+    labels = []
+    for row in rows.itertuples():
+        name = row.photo_id.split("/")[-1]
+        labels.append(f"{name} (excluded)" if row.status == "excluded" else name)
     return [thumbnail(study, photo_id) for photo_id in rows.photo_id], labels
 
 
 def examples(study: Study, scores: pd.DataFrame, method: str, most: int = 6) -> dict[str, list[dict]]:
     """Failure kind -> items for pictures.failure_grid, the worst IoU first."""
     judged = scores[(scores.method == method) & scores.iou.notna()]
-    read, found = segments.reader(study, method), {}
-    for kind, rows in judged[judged.kind != "good"].groupby("kind"):
+    failed = judged[judged.kind != "good"]
+    read = segments.reader(study, method)
+    found = {}
+    for kind, rows in failed.groupby("kind"):
         found[kind] = [_failure(study, row, read) for row in rows.sort_values("iou").head(most).itertuples()]
     return found
 
 
-def _failure(study: Study, row, read) -> dict:
+def _failure(study: Study, row, read: Callable[[str], np.ndarray | None]) -> dict:
     photo = thumbnail(study, row.photo_id)
     mask = read(row.photo_id)
-    mask = None if mask is None else masks.resize_mask(mask, photo.shape[:2])
+    if mask is not None:
+        mask = masks.resize_mask(mask, photo.shape[:2])
     return {"photo": photo, "mask": mask, "label": row.photo_id, "kind": row.kind, "iou": row.iou}
 
 
 def publish(study: Study, number: int, table: pd.DataFrame, notes: list[str]) -> str:
     """Write tables/table<number>.csv, .md, .tex and .html; returns the HTML."""
-    facts = captions.facts(study) | {"notes": notes} | ({"classifier": judge(study)} if number > 1 else {})
-    labels = {m.replace("-", "_"): method_label(study, m) for m in segmenters.LABELS}
-    table.attrs["headers"] = labels
-    caption = typeset.caption(number, facts)
+    facts = captions.facts(study) if number == 1 else captions.named_by(study)
+    table.attrs["headers"] = {method.replace("-", "_"): method_label(study, method) for method in segmenters.LABELS}
+    caption = typeset.caption(number, facts | {"notes": notes})
     stem = study.out / "tables" / f"table{number}"
     typeset.write(table, stem, caption)
     text = typeset.html(table, caption)
@@ -174,9 +244,8 @@ def publish(study: Study, number: int, table: pd.DataFrame, notes: list[str]) ->
 
 def remarks(notes: list[str]) -> str:
     """Notes as a Markdown list; the names in them are text, whatever they hold."""
-    plain = (escape(" ".join(note.split()), quote=False) for note in notes)
-    marked = (re.sub(r"[\\`*_\[\]|~$]", r"\\\g<0>", text) for text in plain)
-    return "\n".join("- " + re.sub(r"^(\d*)([-#+.)=])", r"\1\\\2", text) for text in marked)
+    texts = map(captions.escaped, notes)
+    return "\n".join("- " + re.sub(r"^(\d*)([-#+.)=])", r"\1\\\2", text) for text in texts)
 
 
 def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, predictions: pd.DataFrame) -> dict | None:
@@ -188,16 +257,19 @@ def pipeline_parts(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, pr
     if masked.empty:
         return None
     row = next(masked[masked.photo_id.isin(right.photo_id)].itertuples(), next(masked.itertuples()))
+
     photo = manifest.set_index("photo_id", drop=False).loc[row.photo_id]
-    shown = features.picture(study, photo, row, list(BASIC.values()))
-    answers = predictions[predictions.photo_id == row.photo_id].set_index("variant").top5
-    kept, size = segments.candidates(study, study.method, row.photo_id), (int(photo.height), int(photo.width))
+    size = int(photo.height), int(photo.width)
+    seen = features.picture(study, photo, row, list(BASIC.values()))
+    seen = {composite.LABELS[variant.name]: picture for variant, picture in seen.items() if variant != ORIGINAL}
+    candidates = segments.candidates(study, study.method, row.photo_id)
+    top5 = judged.set_index("photo_id").top5[row.photo_id]
     return {
         "photo": decode.decode(study.photos / photo.path),
         "box": segments.box(row),
-        "candidates": [masks.resize_mask(candidate, size) for candidate in kept],  # kept on the network's own grid
+        "candidates": [masks.resize_mask(candidate, size) for candidate in candidates],  # kept on a grid of its own
         "mask": segments.read_mask(study, study.method, row),
-        "variants": {composite.LABELS[v.name]: picture for v, picture in shown.items() if v != ORIGINAL},
-        "top5": json.loads(answers[CROP_MASK.name]),
-        "facts": captions.facts(study) | {"classifier": judge(study)},
+        "variants": seen,
+        "top5": json.loads(top5),
+        "facts": captions.named_by(study),
     }

@@ -2,81 +2,62 @@
 
 Everything lies inside report/ and nothing is loaded from elsewhere. No script is needed to read it: the only one
 makes tables sortable, and the pages' own policy lets no other run. It is built from what the stages left in the run
-folder; what is damaged or not there yet is left out and named.
+folder, which may be a stranger's; what is damaged or not there yet is left out and named. It is there to be mailed:
+no page names a folder, a person or a machine.
 """
 
 import base64
-import functools
 import hashlib
-import json
-import re
+import shlex
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jinja2
-import nbformat
 import pandas as pd
-from nbconvert import HTMLExporter
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
 from fishlib import made_with
 from fishlib.errors import UserError
-from fishlib.files import writing
+from fishlib.files import documents, paths, writing
 from fishlib.naming import checkpoints
 from fishlib.photos import composite, species
-from fishlib.photos.manifest import COLUMNS as MANIFEST
-from fishlib.photos.manifest import read_manifest
-from fishlib.removal import reviews, segmenters, segments
+from fishlib.removal import reviews, segments
 from fishlib.scores import evaluation
-from fishlib.show import captions, cases, tables
-from fishlib.show.report import species_pages
+from fishlib.sharing import anonymous, anonymous_values, is_absolute, name_of
+from fishlib.show import captions, cases, tables, typeset, views
+from fishlib.show.report import notebook_pages, reading, species_pages
+from fishlib.show.report.clean import cleaned
 from fishlib.study import Study, older_parts
 
 TEMPLATES = Path(__file__).parent / "templates"
-UNESCAPED = r"(?<!\\)((?:\\\\)*)([<\[])"  # what may begin markup, unless a backslash makes it text already
-WIDGET = "application/vnd.jupyter.widget-view+json"
-COLUMNS = {  # what the report reads of the stages' files
-    "predictions.csv": ["photo_id", "species", "variant", "status", "predicted", "confidence", "correct", "counted"],
-    "scores.csv": ["photo_id", "species", "method", "status", "kind", "iou", "well_cut"],
-    "tables/table1.csv": ["species", "n"],
-    "tables/table2.csv": ["species", "n"],
-    "tables/figure3.csv": ["pretraining", "variant", "k", "trial", "micro_f1"],
-}
-DAMAGED = (UserError, OSError, ValueError, KeyError, AttributeError, TypeError, SyntaxError, nbformat.ValidationError)
+SHOWN_FACTS = ("parameters", "named_by", "hardware", "versions", "checkpoints", "seconds")  # of run.json
+MAX_PIXELS = 100_000_000  # of a figure
+DAMAGED = (UserError, OSError, ValueError, KeyError, AttributeError, TypeError)
 
 
 def build(run: Path) -> Path:
     """Write <run>/report/ (index.html, a page a notebook and a species) and <run>/report.zip; returns the index.
 
-    Raises UserError when the folder holds no run.
+    Raises UserError when the folder holds no run, and where report/ is a link.
     """
     study, facts = _open(Path(run))
-    out, folder, problems = study.out, study.out / "report", older_parts(study.out)
-    shutil.rmtree(folder, ignore_errors=True)  # else the pages of species that are gone would stay
-    read = functools.partial(_read, problems, out)
-    frames = {name: read(_frame, out / name, pd.DataFrame(columns=c)) for name, c in COLUMNS.items()}
-    manifest = read(read_manifest, out / "manifest.csv", pd.DataFrame(columns=MANIFEST))
-    verdicts = read(reviews.read, out / reviews.FILE, pd.DataFrame(columns=reviews.COLUMNS))
-    scores = reviews.apply(frames["scores.csv"], verdicts)
-    for path in sorted((out / "segments").glob("*/index.csv")):
-        read(segments.read_index, path)
-    kinds = species_pages.gather(study, manifest, frames["predictions.csv"], scores, folder)
-    found = {"notebooks": [read(_notebook, path) for path in sorted((out / "notebooks").glob("*.ipynb"))]}
-    found["figures"] = [read(_figure(folder), path) for path in sorted((out / "figures").glob("*.png"))]
-    found["tables"] = [read(_text, path) for path in sorted((out / "tables").glob("table[1-4].html"))]
-    found["notes"] = [read(_json, path) for path in sorted((out / "notes").glob("*.json"))]
-    found = {name: [part for part in parts if part] for name, parts in found.items()}
-    site = {"study": study, "facts": facts, "frames": frames, "manifest": manifest, "kinds": kinds} | found
-    site |= {"captions": captions, "checkpoints": checkpoints}
-    templates = _templates(site | {"problems": problems})
-    turns = zip(kinds, [None, *kinds], [*kinds[1:], None], strict=False)
-    pages = [("notebook.html", {"page": page}) for page in found["notebooks"]]
-    pages += [("species.html", {"page": page, "before": before, "after": after}) for page, before, after in turns]
-    for template, values in [*pages, ("index.html", {"page": {"file": "index.html"}})]:
-        writing.write_text(folder / values["page"]["file"], templates.get_template(template).render(values))
-    with writing.atomic(out / "report.zip") as temporary:
-        shutil.make_archive(str(temporary.with_suffix("")), "zip", out, folder.name)
+    folder = _emptied(study.out, "report")
+    site = _gathered(study, facts, folder)
+    templates = _templates(site)
+
+    writing.write_text(folder / "index.html", _rendered(templates, "index.html", {"file": "index.html"}))
+    for page in site["notebooks"]:
+        writing.write_text(folder / page["file"], _rendered(templates, "notebook.html", page))
+    pages = site["kinds"]
+    for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
+        html = _rendered(templates, "species.html", page, before=before, after=after)
+        writing.write_text(folder / page["file"], html)
+
+    with writing.atomic(study.out / "report.zip") as temporary:
+        shutil.make_archive(str(temporary.with_suffix("")), "zip", study.out, folder.name)
     return folder / "index.html"
 
 
@@ -86,84 +67,146 @@ def _open(run: Path) -> tuple[Study, dict]:
     if not path.is_file():
         raise UserError(f"{run} holds no run.json, so no finished run; `fishlib reproduce --out {run}` makes one.")
     try:
-        study, facts = made_with.study_of(run), _json(path)
+        facts = documents.read_object(path)
         facts["profile"], facts["drawn"], facts["parameters"]["method"]
+        study = made_with.study_of(run)
+        paths.part_of_a_name(study.method, "the method")
     except DAMAGED as error:
         said = f"{path} is damaged or of another version ({type(error).__name__})"
         raise UserError(f"{said}; `fishlib reproduce` with the same --out writes it anew.") from error
     return study, facts
 
 
-def _read(problems: list[str], out: Path, reader, path: Path, otherwise=None):
-    """reader(path); `otherwise` where the file is not there (yet), or, with a problem noted, where it is damaged."""
-    try:
-        return reader(path) if path.is_file() else otherwise
-    except DAMAGED as error:
-        said = " ".join(str(error).split())[:200]
-        problems.append(f"{path.relative_to(out).as_posix()} cannot be read ({said}); what it holds is left out.")
-        return otherwise
+def _emptied(out: Path, name: str) -> Path:
+    """The run's own folder of that name with nothing in it: pages of species that are gone would stay."""
+    folder = paths.own_folder(out, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    return paths.own_folder(out, name)
 
 
-def _frame(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a species may be called NA
-    frame[COLUMNS["tables/" * (path.parent.name == "tables") + path.name]]  # KeyError where one is missing
-    return frame
+def _gathered(study: Study, facts: dict, folder: Path) -> dict[str, Any]:
+    """What the pages show, read from the run folder; pictures are put into `folder`."""
+    run = reading.Run(study.out)
+    run.problems += older_parts(study.out)
+    named = [*_mapping(facts["parameters"]).values(), *_mapping(facts.get("checkpoints"))]
+    whose = {"study": study, "others": [name for name in named if isinstance(name, str) and is_absolute(name)]}
+    share = partial(anonymous, **whose)
+    share_values = partial(anonymous_values, **whose)
+    frames = {name: run.frame(name) for name in reading.COLUMNS}
+    manifest = frames["manifest.csv"]
+    verdicts = run.read(reviews.read, reviews.FILE, pd.DataFrame(columns=reviews.COLUMNS))
+    scores = reviews.apply(frames["scores.csv"], verdicts)
+    run.each(segments.read_index, "segments", "*/index.csv")  # a damaged one is named
+
+    notes = run.each(reading.sentences, "notes", "*.json")
+    table_texts = run.each(reading.text, "tables", "table[1-4].html")
+    site = {
+        "study": study,
+        "share": share,
+        "facts": shown_facts(share_values({name: facts.get(name) for name in SHOWN_FACTS})),
+        "frames": frames,
+        "manifest": manifest,
+        "homeless": manifest[manifest["species"] == ""],
+        "kinds": species_pages.gather(study, manifest, frames["predictions.csv"], scores, folder),
+        "notebooks": run.each(partial(notebook_pages.page, share_values), "notebooks", "*.ipynb"),
+        "figures": run.each(partial(_figure, folder), "figures", "*.png"),
+        "tables": [cleaned(share(text)) for text in table_texts],
+        "totals": {number: _total(frames[f"tables/table{number}.csv"]) for number in (1, 2)},
+        "notes": [share(line) for lines in notes for line in lines],
+        "outline": species_pages.outliner(run),
+    }
+    site["problems"] = [share(problem) for problem in run.problems]
+    return site
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def shown_facts(facts: dict) -> dict[str, Any]:
+    """What the index shows of run.json: text and numbers alone, whatever else stands there."""
+    seconds = _mapping(facts.get("seconds"))
+    stages = {name: _mapping(stage) for name, stage in _mapping(seconds.get("stages")).items()}
+    return {
+        "command": command(_mapping(facts.get("parameters"))),
+        "named_by": facts.get("named_by") if isinstance(facts.get("named_by"), str) else None,
+        "hardware": _plain(facts.get("hardware")),
+        "versions": _plain(facts.get("versions")),
+        "checkpoints": {name_of(name): made_of for name, made_of in _plain(facts.get("checkpoints")).items()},
+        "seconds": _plain(seconds.get("notebooks")),
+        "a_photo": {
+            name: stage["seconds_a_photo"] for name, stage in stages.items() if _plain(stage).get("seconds_a_photo")
+        },
+    }
 
 
-def _json(path: Path):
-    return json.loads(_text(path))
+def command(parameters: dict) -> str:
+    """The command that repeats a run, to be pasted into a shell once its capital words are replaced."""
+    words = ["fishlib", "reproduce"]
+    for name, value in parameters.items():
+        option = f"--{name}"
+        if value is True:
+            words.append(option)
+        elif isinstance(value, str) and value:
+            words += [option, value]
+    return shlex.join(words)
 
 
-def _figure(folder: Path):
-    """A reader that copies a figure into the report: its name and its size on the page."""
-
-    def copy(path: Path) -> dict:
-        with Image.open(path) as picture:
-            picture.load()  # a truncated file is an OSError here, not a broken picture there
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / "figures" / path.name)
-        return {"stem": path.stem, "size": [round(side / 1.5) for side in picture.size]}  # 150 dpi, shown at 100
-
-    return copy
+def _mapping(value: Any) -> dict:
+    return value if isinstance(value, dict) else {}
 
 
-def _notebook(path: Path) -> dict:
-    """One executed notebook: file, title and HTML body. Progress bars (stderr) and widgets' empty shells are left
-    out, pictures get a text, and markup in Markdown that code wrote is text: it may hold a folder's name."""
-    content, heading, title = nbformat.read(path, as_version=4), path.stem, ""
-    for cell in content.cells:
-        if cell.cell_type == "markdown":
-            heading = next((s.lstrip("# ") for s in cell.source.splitlines() if s.startswith("#")), heading)
-            title = title or heading
-        outputs = [o for o in cell.get("outputs", []) if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
-        for place, output in enumerate(outputs, 1):
-            data = output.get("data", {})
-            for kind in [kind for kind in data if kind.startswith("image/")]:  # figures bring their title
-                output.metadata.setdefault(kind, {}).setdefault("alt", f"{heading}, result {place}")
-            if "text/markdown" in data:
-                data["text/markdown"] = re.sub(UNESCAPED, r"\1\\\2", "".join(data["text/markdown"]))
-        if cell.cell_type == "code":
-            cell.outputs = outputs
-    # "basic" has no head: the lab template would load scripts from the web
-    body, _ = HTMLExporter(template_name="basic", embed_images=True).from_notebook_node(content)
-    return {"file": f"{path.stem}.html", "title": title or path.stem, "body": body}
+def _plain(value: Any) -> dict[str, str | int | float]:
+    return {name: inner for name, inner in _mapping(value).items() if isinstance(inner, str | int | float)}
 
 
-def _templates(site: dict) -> jinja2.Environment:
+def _total(table: pd.DataFrame) -> dict[str, Any]:
+    """The last row of table 1 or 2 as typeset.cell reads it; {} without one."""
+    if table.empty:
+        return {}
+    row = table.iloc[-1].to_dict()
+    for name, value in row.items():
+        if isinstance(value, str) and value != tables.NOT_RUN:
+            row[name] = pd.to_numeric(value, errors="coerce")
+    return row
+
+
+def _figure(folder: Path, path: Path) -> dict:
+    """Put a figure into the report, without what a program may have written beside its pixels: name and size."""
+    with Image.open(path, formats=["PNG"]) as picture:
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise UserError(f"it has more than {MAX_PIXELS:,} pixels")
+        picture.load()  # a truncated file is an OSError here, not a broken picture there
+        picture.info.clear()
+        with writing.atomic(folder / "figures" / path.name) as temporary:
+            picture.save(temporary, format="PNG")
+    return {"stem": path.stem, "size": [round(side / 1.5) for side in (width, height)]}  # 150 dpi, shown at 100
+
+
+def _templates(site: dict[str, Any]) -> jinja2.Environment:
     """The pages' templates, with what every page may show. Text is escaped unless a template says |safe, which
-    only our own HTML gets; `allowed` is the one script that may run."""
-    options = {"autoescape": True, "undefined": jinja2.StrictUndefined, "trim_blocks": True}
-    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), **options)
-    style, script = _text(TEMPLATES / "report.css"), _text(TEMPLATES / "sort.js")
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    templates.globals |= site | {"script": script, "allowed": allowed, "BASIC": composite.LABELS}
-    templates.globals |= {"style": style + HtmlFormatter().get_style_defs(".highlight"), "evaluation": evaluation}
-    templates.globals |= {"percent": tables.percent, "name": species.label, "page_file": species_pages.page_file}
-    templates.globals |= {"variant": cases.label, "outline": species_pages.outliner(site["study"])}
-    own = site["study"].profile.segmenters
-    templates.globals["method"] = lambda name: segmenters.label(name, own.get(name, {}))
+    only our own HTML and `cleaned` gets; `allowed` is the one script that may run."""
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    script = reading.text(TEMPLATES / "sort.js")
+    styles = [reading.text(TEMPLATES / "report.css"), HtmlFormatter().get_style_defs(".highlight")]
+    styles += [reading.text(views.STYLE), reading.text(typeset.STYLE)]
+    templates.globals |= site
+    templates.globals |= {
+        "style": "\n".join(styles),
+        "script": script,
+        "allowed": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "BASIC": composite.LABELS,
+        "NOT_RUN": tables.NOT_RUN,
+        "captions": captions,
+        "checkpoints": checkpoints,
+        "evaluation": evaluation,
+        "percent": tables.percent,
+        "cell": typeset.cell,
+        "name": species.label,
+        "page_file": species_pages.page_file,
+        "variant": cases.label,
+        "method": partial(views.method_label, site["study"]),
+    }
     return templates
+
+
+def _rendered(templates: jinja2.Environment, template: str, page: dict, **more) -> str:
+    return templates.get_template(template).render(page=page, **more)

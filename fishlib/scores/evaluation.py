@@ -70,25 +70,42 @@ def mcnemar(correct_a, correct_b) -> dict:
 
     Returns both, only_a, only_b, neither (photos), n, difference (b - a, percentage points), p_value.
     """
-    a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
+    a = np.asarray(correct_a, bool)
+    b = np.asarray(correct_b, bool)
     if a.shape != b.shape or not a.size:
         raise ValueError(f"A paired test needs the same photos twice, got {a.size} and {b.size}.")
-    cells = {"both": a & b, "only_a": a & ~b, "only_b": ~a & b, "neither": ~a & ~b}
-    cells = {name: int(photos.sum()) for name, photos in cells.items()}
-    p_value = _mcnemar(np.reshape(list(cells.values()), (2, 2)), exact=True).pvalue
-    difference = 100 * (cells["only_b"] - cells["only_a"]) / a.size
-    return cells | {"n": a.size, "difference": difference, "p_value": float(p_value)}
+    both = int((a & b).sum())
+    only_a = int((a & ~b).sum())
+    only_b = int((~a & b).sum())
+    neither = int((~a & ~b).sum())
+    test = _mcnemar([[both, only_a], [only_b, neither]], exact=True)
+    return {
+        "both": both,
+        "only_a": only_a,
+        "only_b": only_b,
+        "neither": neither,
+        "n": a.size,
+        "difference": 100 * (only_b - only_a) / a.size,
+        "p_value": float(test.pvalue),
+    }
 
 
 def against_original(predictions: pd.DataFrame) -> pd.DataFrame:
     """Every variant against the originals of the same photos: micro_f1 (percent), difference (points), photos
     that only one of the two got right, exact McNemar p_value (not corrected for their number)."""
-    wide, rows = counted(predictions).pivot(index="photo_id", columns="variant", values="correct"), []
-    for variant in [v for v in wide if v != "original"]:
+    wide = counted(predictions).pivot(index="photo_id", columns="variant", values="correct")
+    rows = []
+    for variant in wide.columns.drop("original"):
         test = mcnemar(wide["original"], wide[variant])
-        score = {"variant": variant, "micro_f1": 100 * wide[variant].mean(), "difference": test["difference"]}
-        only = {"only_original": test["only_a"], "only_variant": test["only_b"], "p_value": test["p_value"]}
-        rows.append(score | only)
+        row = {
+            "variant": variant,
+            "micro_f1": 100 * wide[variant].mean(),
+            "difference": test["difference"],
+            "only_original": test["only_a"],
+            "only_variant": test["only_b"],
+            "p_value": test["p_value"],
+        }
+        rows.append(row)
     return pd.DataFrame(rows).round({"micro_f1": 1, "difference": 1, "p_value": 4})
 
 
@@ -103,20 +120,23 @@ def two_way_interval(differences: np.ndarray) -> dict:
     under Student's t with R - 1 degrees of freedom.
     """
     judged = 100 * differences[:, ~np.isnan(differences).all(axis=0)]
-    draws, photos = np.nanmean(judged, axis=1), np.nanmean(judged, axis=0)
-    mean, half = float(draws.mean()), float("nan")
+    draws = np.nanmean(judged, axis=1)  # (R,) mean difference of each draw
+    photos = np.nanmean(judged, axis=0)  # (N,) of each photo
+    mean = float(draws.mean())
+    half = float("nan")
     if len(draws) > 1 and len(photos) > 1:
-        error = np.sqrt(draws.var(ddof=1) / len(draws) + photos.var(ddof=1) / len(photos))
-        half = float(stats.t.ppf(0.975, len(draws) - 1) * error)
+        variance = draws.var(ddof=1) / len(draws) + photos.var(ddof=1) / len(photos)
+        half = float(stats.t.ppf(0.975, len(draws) - 1) * np.sqrt(variance))
     return {"n": len(draws), "mean": mean, "lo": mean - half, "hi": mean + half}
 
 
 def confusion(frame: pd.DataFrame, order: list[str] | None = None) -> pd.DataFrame:
     """Counts of photos, rows = true species, columns = predicted; names missing from `order` follow it."""
     frame = counted(frame)
-    names = dict.fromkeys([*(order or []), *species.ordered({*frame["species"], *frame["predicted"]})])
+    found = species.ordered({*frame["species"], *frame["predicted"]})
+    names = list(dict.fromkeys([*(order or []), *found]))
     table = pd.crosstab(frame["species"], frame["predicted"])
-    return table.reindex(index=list(names), columns=list(names), fill_value=0).astype(int)
+    return table.reindex(index=names, columns=names, fill_value=0).astype(int)
 
 
 def mask_scores(mask: np.ndarray | None, truth: np.ndarray, fins: np.ndarray | None = None) -> dict:
@@ -125,7 +145,8 @@ def mask_scores(mask: np.ndarray | None, truth: np.ndarray, fins: np.ndarray | N
     mask: None where no fish was found (scores 0). truth: the whole fish with its fins. fins: the fins alone.
     NaN where there is nothing to score against: no fins given or drawn, or an all-black truth.
     """
-    mask = np.zeros(truth.shape, bool) if mask is None else mask
+    if mask is None:
+        mask = np.zeros(truth.shape, bool)
     if mask.shape != truth.shape or (fins is not None and fins.shape != truth.shape):
         raise ValueError(f"Mask {mask.shape} and truth {truth.shape} must have one size.")
 

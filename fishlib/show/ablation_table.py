@@ -17,26 +17,22 @@ def publish(study: Study, frames: dict[str, pd.DataFrame]) -> str:
     table = ablation.summary(ablation.ious(study, frames[ablation.METHOD], frames["truth"]), study.profile.good_iou)
     if table.empty:
         return f"No ablation: {ablation.METHOD}'s masks come from elsewhere, or no photo counts."
-    heads = ["steps", "photos", "mean IoU", f"IoU ≥ {study.profile.good_iou:g}, %", "IoU minus none", "95 % interval"]
-    lines = [
-        [
-            r.steps,
-            str(r.n),
-            f"{r.mean_iou:.4f}",
-            f"{r.well_cut:.1f}",
-            f"{r.difference:+.4f}",
-            f"{r.lo:+.4f} to {r.hi:+.4f}",
-        ]
-        for r in table.itertuples()
-    ]
+    good = study.profile.good_iou
+    heads = ["steps", "photos", "mean IoU", f"IoU ≥ {good:g}, %", "IoU minus none", "95 % interval"]
+    lines = []
+    for row in table.itertuples():
+        interval = f"{row.lo:+.4f} to {row.hi:+.4f}"
+        measures = [f"{row.mean_iou:.4f}", f"{row.well_cut:.1f}", f"{row.difference:+.4f}", interval]
+        lines.append([row.steps, str(row.n), *measures])
+
     label = segmenters.label(ablation.METHOD, study.profile.segmenters.get(ablation.METHOD, {}))
-    drawn = " The fish of this run are DRAWN: nothing here is about real fish." * study.drawn
-    caption = (
-        f"Ablation of the mask adjustment of {label}: each step left out, the same boxes and features of SAM.{drawn}"
-    )
+    caption = f"Ablation of the mask adjustment of {label}: each step left out, the same boxes and features of SAM."
+    if study.drawn:
+        caption += " The fish of this run are DRAWN: nothing here is about real fish."
+    text = typeset.markdown(caption, [heads, *lines])
     stem = study.out / "tables" / "ablation"
     write_frame(table, stem.with_suffix(".csv"))
-    writing.write_text(stem.with_suffix(".md"), text := typeset.markdown(caption, [heads, *lines]))
+    writing.write_text(stem.with_suffix(".md"), text)
     return text
 
 
@@ -44,9 +40,12 @@ def explained(study: Study, frame: pd.DataFrame, photo_id: str | None = None) ->
     """Arguments of pictures.why_mask for a photo, else for the first with candidates; None where there are none."""
     rows = frame if photo_id is None else frame[frame.photo_id == photo_id]
     for row in rows.itertuples():
-        if "candidates" in (detail := segments.why(study, ablation.METHOD, row.photo_id)):
-            photo = decode.working(decode.decode(study.photos / row.photo_id), study.profile.working_side)
-            mask = segments.read_mask(study, ablation.METHOD, row)
-            mask = None if mask is None else masks.resize_mask(mask, photo.shape[:2])
-            return {"photo": photo, "detail": detail, "mask": mask, "title": f"Why this mask of {row.photo_id}"}
+        detail = segments.why(study, ablation.METHOD, row.photo_id)
+        if "candidates" not in detail:
+            continue
+        photo = decode.working(decode.decode(study.photos / row.photo_id), study.profile.working_side)
+        mask = segments.read_mask(study, ablation.METHOD, row)
+        if mask is not None:
+            mask = masks.resize_mask(mask, photo.shape[:2])
+        return {"photo": photo, "detail": detail, "mask": mask, "title": f"Why this mask of {row.photo_id}"}
     return None

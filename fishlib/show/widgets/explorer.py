@@ -1,5 +1,6 @@
 """Why is every bigeye called another tuna? Filters, a confusion matrix to click, photos, and one photo in full."""
 
+import math
 from contextlib import contextmanager
 from functools import partial
 from html import escape
@@ -10,7 +11,7 @@ from fishlib.photos import species
 from fishlib.scores import evaluation
 from fishlib.show import cases, views
 from fishlib.show.widgets import detail
-from fishlib.show.widgets.common import STYLE, Shell
+from fishlib.show.widgets.common import STYLE, Shell, or_problem
 
 PAGE = 24  # photos at a time
 NAMES = [("日本語", "ja"), ("scientific", "scientific"), ("English", "en")]
@@ -26,52 +27,77 @@ class FailureExplorer(Shell):
 
     def __init__(self, run):
         super().__init__(run)
-        self.page, self.opened, self._quiet, self._matrices, self._on = 0, None, False, {}, None
-        methods = [(views.method_label(self.study, m), m) for m in cases.methods(self.study)]
-        variants = [(cases.label(v), v) for v in cases.variants(self.study)] or [("Original", "original")]
-        self.true, self.named = w.Dropdown(description="species"), w.Dropdown(description="named as")
+        self.page = 0
+        self.opened = None  # place in `rows` of the photo shown in full
+        self._quiet = False  # while the explorer sets filters itself
+        self._matrices = {}  # variant -> names and cells of its matrix
+        self._on = None  # the chosen cell
+        self._wanted = {"true": None, "named": None, "kind": "any failure"}
+        self._build_filters()
+        self._build_matrix()
+        self._build_photos()
+        self._build_single()
+
+        key = w.HTML("rows: true species (photos asked), columns: answer")
+        self.body = w.HBox([w.VBox([self.matrix, key]), self.photos])
+        self.body.add_class("fw-body")
+        head = w.HTML(f"<style>{STYLE}</style>{views.note(self.study)}")
+        self.children = [head, self.filters, self.body, self.single]
+        self.add_class(f"fw-{self.model_id}")
+        self.refresh()
+
+    def _build_filters(self) -> None:
+        variants = [(cases.label(variant), variant) for variant in cases.variants(self.study)]
+        methods = [(views.method_label(self.study, method), method) for method in cases.methods(self.study)]
+        self.true = w.Dropdown(description="species")
+        self.named = w.Dropdown(description="named as")
         self.kind = w.Dropdown(description="error")
-        self.variant = w.Dropdown(options=variants, description="variant")
+        self.variant = w.Dropdown(options=variants or [("Original", "original")], description="variant")
         self.method = w.Dropdown(options=methods, description="masks of")
         self.sort = w.Dropdown(options=list(cases.SORTS), description="first")
         self.names = w.ToggleButtons(options=NAMES)
         self.names.add_class("fw-names")
-        self._filters = {"true": self.true, "named": self.named, "kind": self.kind}
-        self._wanted = {"true": None, "named": None, "kind": "any failure"}
-        for name, box in self._filters.items():
-            box.observe(lambda change, name=name: self._choose(name, change["new"]), "value")
-        for box in (self.variant, self.method, self.sort, self.names):
-            box.observe(lambda _: self.refresh(), "value")
-        self._build()
-        self.add_class(f"fw-{self.model_id}")
-        self.refresh()
 
-    def _build(self) -> None:
-        """The parts that stay: filters, matrix, slots for photos, the opened photo."""
-        self.matrix, self.axes = w.GridBox(), (w.HTML(), w.HTML(), w.HTML())
-        self.matrix.add_class("fw-matrix")
+        self._choices = {"true": self.true, "named": self.named, "kind": self.kind}
+        for name, box in self._choices.items():
+            box.observe(lambda change, name=name: self._choose(name, change["new"]), "value")
+        views_of_them = (self.variant, self.method, self.sort, self.names)
+        for box in views_of_them:
+            box.observe(lambda _: self.refresh(), "value")
+        self.filters = w.HBox([*self._choices.values(), *views_of_them])
+        self.filters.add_class("fw-filters")
+
+    def _build_matrix(self) -> None:
+        self.axes = (w.HTML(), w.HTML(), w.HTML())  # names across, names down, the lines between the cells
         for place, axis in enumerate(self.axes):
             axis.add_class(f"fw-axis{place}")
-        self.images, self.count, self.detail = w.HTML(), w.HTML(), w.HTML()
+        self.matrix = w.GridBox()
+        self.matrix.add_class("fw-matrix")
+
+    def _build_photos(self) -> None:
+        """A page of photos: slots that stay, whose pictures and texts change."""
+        self.count, self.images = w.HTML(), w.HTML()
+        backward = self._button("◀", partial(self._turn, -1), "fw-turn")
+        forward = self._button("▶", partial(self._turn, 1), "fw-turn")
+        every = self._button("all photos", self.reset, "fw-reset")
+        self.pager = w.HBox([backward, self.count, forward, every])
+        self.pager.add_class("fw-row")
         self.slots = [self._button("", partial(self._open, i), "fw-photo", f"fw-slot{i}") for i in range(PAGE)]
         self.grid = w.GridBox(self.slots)
         self.grid.add_class("fw-grid")
-        turn = [self._button(text, partial(self._turn, by), "fw-turn") for text, by in (("◀", -1), ("▶", 1))]
-        self.pager = w.HBox([turn[0], self.count, turn[1], self._button("all photos", self.reset, "fw-reset")])
-        go = (("◀ previous", -1), ("next ▶", 1))
-        go = [self._button(text, partial(self._step, by), f"fw-go{by}") for text, by in go]
-        self.back = self._button("back to the photos", partial(self._open, None), "fw-back")
-        self.bar = w.HBox([self.back, *go])
         self.photos = w.VBox([self.pager, self.images, self.grid])
         self.photos.add_class("fw-photos")
-        key = w.HTML("rows: true species (photos asked), columns: answer")
-        self.body = w.HBox([w.VBox([self.matrix, key]), self.photos])
+
+    def _build_single(self) -> None:
+        """One photo in full, with the way back and to its neighbours."""
+        self.detail = w.HTML()
+        self.back = self._button("back to the photos", partial(self._open, None), "fw-back")
+        before = self._button("◀ previous", partial(self._step, -1), "fw-go-1")
+        after = self._button("next ▶", partial(self._step, 1), "fw-go1")
+        self.bar = w.HBox([self.back, before, after])
+        self.bar.add_class("fw-row")
         self.single = w.VBox([self.bar, self.detail])
-        for box, name in ((self.body, "body"), (self.single, "single"), (self.pager, "row"), (self.bar, "row")):
-            box.add_class(f"fw-{name}")
-        filters = w.HBox([self.true, self.named, self.kind, self.variant, self.method, self.sort, self.names])
-        filters.add_class("fw-filters")
-        self.children = [w.HTML(f"<style>{STYLE}</style>{views.note(self.study)}"), filters, self.body, self.single]
+        self.single.add_class("fw-single")
 
     @staticmethod
     def _button(text: str, do, *classes: str) -> w.Button:
@@ -139,16 +165,24 @@ class FailureExplorer(Shell):
 
     def _count(self) -> None:
         """Each filter's options with the photos they would leave, the other filters as they are."""
-        wanted, columns = self._wanted, {"true": "species", "named": "predicted"}
         with self._silence():
-            for name, column in columns.items():
-                counts = cases.pick(self.table, **wanted | {name: None})[column].value_counts()
-                chosen = {n for n in self.table[column] if n} | ({wanted[name]} - {None})
-                options = [(f"{self._label(n)} ({counts.get(n, 0)})", n) for n in species.ordered(chosen)]
-                self._set(self._filters[name], [(f"any ({counts.sum()})", ""), *options], wanted[name] or "")
-            left = cases.pick(self.table, true=wanted["true"], named=wanted["named"])
-            kinds = [(f"{kind} ({of.sum()})", kind) for kind, of in cases.kinds(left).items()]
-            self._set(self.kind, kinds, wanted["kind"])
+            self._count_species("true", "species")
+            self._count_species("named", "predicted")
+            left = cases.pick(self.table, true=self._wanted["true"], named=self._wanted["named"])
+            kinds = [(f"{kind} ({rows.sum()})", kind) for kind, rows in cases.kinds(left).items()]
+            self._set(self.kind, kinds, self._wanted["kind"])
+
+    def _count_species(self, name: str, column: str) -> None:
+        others = self._wanted | {name: None}
+        counts = cases.pick(self.table, **others)[column].value_counts()
+        chosen = self._wanted[name]
+        found = {species_name for species_name in self.table[column] if species_name}
+        if chosen is not None:
+            found.add(chosen)  # stays an option where no photo of the variant has it
+        options = [(f"any ({counts.sum()})", "")]
+        for species_name in species.ordered(found):
+            options.append((f"{self._label(species_name)} ({counts.get(species_name, 0)})", species_name))
+        self._set(self._choices[name], options, chosen or "")
 
     @staticmethod
     def _set(box: w.Dropdown, options: list, value) -> None:
@@ -162,59 +196,83 @@ class FailureExplorer(Shell):
         if self.variant.value not in self._matrices:
             self._matrices[self.variant.value] = self._cells(asked)
         names, cells = self._matrices[self.variant.value]
-        sums = asked.species.value_counts()
-        across = [f"<span>{escape(self._label(n))}</span>" for n in names]
-        down = [f"<span>{escape(self._label(n))} ({sums.get(n, 0)})</span>" for n in names]
-        places = [f".fw-r{i} {{ grid-row: {i + 2}; }} .fw-c{i} {{ grid-column: {i + 2}; }}" for i in range(len(names))]
-        self.axes[0].value = f"<style>{' '.join(places)}</style>{''.join(across)}"
-        self.axes[1].value = "".join(down)
+        self._name_axes(names, asked.species.value_counts())
         for (true, named), cell in cells.items():
             cell.tooltip = f"{self._label(true)} → {self._label(named)}"
-        if self._on:
-            self._on.remove_class("fw-on")
-        self._on = cells.get((self._wanted["true"], self._wanted["named"]))
-        if self._on:
-            self._on.add_class("fw-on")
-        if self.matrix.children != (children := (*self.axes, *cells.values())):
+        self._mark(cells.get((self._wanted["true"], self._wanted["named"])))
+
+        children = (*self.axes, *cells.values())
+        if self.matrix.children != children:
             self.matrix.children = children
             self.matrix.layout.grid_template_columns = f"max-content repeat({len(names)}, 24px)"
             self.matrix.layout.grid_template_rows = f"max-content repeat({len(names)}, 22px)"
 
-    def _cells(self, asked) -> tuple[list[str], dict]:
+    def _name_axes(self, names: list[str], photos) -> None:
+        """The names across and down, and where the classes of `_cells` lie; photos: how many of each were asked."""
+        across, down, places = "", "", ""
+        for place, name in enumerate(names):
+            label = escape(self._label(name))
+            across += f"<span>{label}</span>"
+            down += f"<span>{label} ({photos.get(name, 0)})</span>"
+            line = place + 2  # behind the names, counted from 1
+            places += f".fw-r{place} {{ grid-row: {line}; }} .fw-c{place} {{ grid-column: {line}; }} "
+        self.axes[0].value = f"<style>{places}</style>{across}"
+        self.axes[1].value = down
+
+    def _mark(self, cell: w.Button | None) -> None:
+        """Frame the chosen cell, and no other."""
+        if self._on:
+            self._on.remove_class("fw-on")
+        if cell:
+            cell.add_class("fw-on")
+        self._on = cell
+
+    def _cells(self, asked) -> tuple[list[str], dict[tuple[str, str], w.Button]]:
         """(species of rows and columns, (true, named) -> its button)."""
         if not len(asked):
             return [], {}
-        counts, cells = evaluation.confusion(asked), {}
-        for r, true in enumerate(counts):
-            for c, named in enumerate(counts):
-                if n := counts.loc[true, named]:
-                    shade = min(SHADES, 1 + int(SHADES * n / counts.loc[true].sum()))
-                    look = (f"fw-{'right' if true == named else 'wrong'}", f"fw-shade{shade}", f"fw-r{r}", f"fw-c{c}")
-                    cells[true, named] = self._button(str(n), partial(self._cell, true, named), "fw-cell", *look)
-        return list(counts), cells
+        counts = evaluation.confusion(asked)
+        names = list(counts)
+        cells = {}
+        for row, true in enumerate(names):
+            photos = counts.loc[true].sum()
+            for column, named in enumerate(names):
+                n = counts.loc[true, named]
+                if not n:
+                    continue
+                shade = min(SHADES, 1 + int(SHADES * n / photos))
+                hue = "fw-right" if true == named else "fw-wrong"
+                look = ("fw-cell", hue, f"fw-shade{shade}", f"fw-r{row}", f"fw-c{column}")
+                cells[true, named] = self._button(str(n), partial(self._cell, true, named), *look)
+        return names, cells
 
     def _fill(self, page: int) -> None:
         """One page of photos into the slots; photos are the backgrounds of their buttons."""
-        pages = max(1, -(-len(self.rows) // PAGE))
+        pages = max(1, math.ceil(len(self.rows) / PAGE))
         self.page = page % pages
         rows = self.rows.iloc[self.page * PAGE :][:PAGE]
-        self.count.value = f"{len(self.rows)} photos" + f", page {self.page + 1} of {pages}" * (pages > 1)
-        style = []
+        place = f", page {self.page + 1} of {pages}" if pages > 1 else ""
+        self.count.value = f"{len(self.rows)} photos{place}"
+        style = ""
         for i, row in enumerate(rows.itertuples()):
             with self.slots[i].hold_sync():
                 self.slots[i].description = "\n".join(views.caption(row, self.names.value))
                 self.slots[i].tooltip = row.photo_id
-            image = views.source(views.jpeg(self.study, row.photo_id))
-            style.append(f'.fw-{self.model_id} .fw-slot{i}::before {{ background-image: url("{image}"); }}')
-        self.images.value = f"<style>{' '.join(style)}</style>"
-        if self.grid.children != (shown := tuple(self.slots[: len(rows)])):
+            image = views.source_of(self.study, row.photo_id)
+            style += f'.fw-{self.model_id} .fw-slot{i}::before {{ background-image: url("{image}"); }} '
+        self.images.value = f"<style>{style}</style>"
+        shown = tuple(self.slots[: len(rows)])
+        if self.grid.children != shown:
             self.grid.children = shown
 
     def _show_photo(self, place: int | None) -> None:
         """One photo in full instead of matrix and grid; None goes back."""
-        self.opened = place if place is not None and place < len(self.rows) else None
-        if self.opened is not None:
-            photo_id = self.rows.photo_id.iloc[self.opened]
-            self.detail.value = detail.photo_detail(self.study, photo_id, self.method.value, self.names.value)
-        self.body.layout.display = "none" if self.opened is not None else None
-        self.single.layout.display = "none" if self.opened is None else None
+        if place is not None and place >= len(self.rows):
+            place = None
+        self.opened = place
+        if place is not None:
+            photo_id = self.rows.photo_id.iloc[place]
+            chosen = self.method.value, self.names.value
+            self.detail.value = or_problem(detail.photo_detail, self.study, photo_id, *chosen)
+        self.body.layout.display = None if place is None else "none"
+        self.single.layout.display = "none" if place is None else None

@@ -8,7 +8,6 @@ no page names a folder, a person or a machine.
 
 import base64
 import hashlib
-import shlex
 import shutil
 from functools import partial
 from pathlib import Path
@@ -33,7 +32,7 @@ from fishlib.show.report.clean import cleaned
 from fishlib.study import Study, older_parts
 
 TEMPLATES = Path(__file__).parent / "templates"
-SHOWN_FACTS = ("parameters", "named_by", "hardware", "versions", "checkpoints", "seconds")  # of run.json
+SHOWN_FACTS = ("command", "named_by", "hardware", "versions", "checkpoints", "seconds")  # of run.json
 MAX_PIXELS = 100_000_000  # of a figure
 DAMAGED = (UserError, OSError, ValueError, KeyError, AttributeError, TypeError)
 
@@ -124,8 +123,8 @@ def shown_facts(facts: dict) -> dict[str, Any]:
     seconds = _mapping(facts.get("seconds"))
     stages = {name: _mapping(stage) for name, stage in _mapping(seconds.get("stages")).items()}
     return {
-        "command": command(_mapping(facts.get("parameters"))),
-        "named_by": facts.get("named_by") if isinstance(facts.get("named_by"), str) else None,
+        "command": _text(facts.get("command")) or "not recorded",
+        "named_by": _text(facts.get("named_by")),
         "hardware": _plain(facts.get("hardware")),
         "versions": _plain(facts.get("versions")),
         "checkpoints": {name_of(name): made_of for name, made_of in _plain(facts.get("checkpoints")).items()},
@@ -136,16 +135,8 @@ def shown_facts(facts: dict) -> dict[str, Any]:
     }
 
 
-def command(parameters: dict) -> str:
-    """The command that repeats a run, to be pasted into a shell once its capital words are replaced."""
-    words = ["fishlib", "reproduce"]
-    for name, value in parameters.items():
-        option = f"--{name}"
-        if value is True:
-            words.append(option)
-        elif isinstance(value, str) and value:
-            words += [option, value]
-    return shlex.join(words)
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _mapping(value: Any) -> dict:

@@ -1,5 +1,6 @@
 """Background removal for any photos: cut-outs and masks in a tree like theirs, index.csv with a row each."""
 
+import mimetypes
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -208,11 +209,12 @@ def _picture(image: np.ndarray, mask: np.ndarray, box: np.ndarray | None, settin
 def _has_failed(file: Asked, row: dict[str, str]) -> bool:
     """Was a photo asked for, and is there neither a cut-out nor the answer that it has no usable mask?
 
-    What lies in a folder and is no photo by its name, a text beside the photos say, was not asked for.
+    What lies in a folder and is no picture by its name, a text beside the photos say, was not asked for.
     """
     if row["status"] == "unreadable":
-        is_photo = file.within is None or file.file.suffix.lower() in decode.SUFFIXES
-        return is_photo or not row["sha256"]
+        kind, _ = mimetypes.guess_type(file.file.name, strict=False)
+        is_picture = kind is not None and kind.startswith("image/")
+        return is_picture or file.within is None or not row["sha256"]
     return row["status"] == "not_written"
 
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from fishlib.errors import UserError
 
-OK, NO_DETECTION, MASK_REJECTED = "ok", "no_detection", "mask_rejected"
+OK = "ok"
+NO_DETECTION = "no_detection"
+MASK_REJECTED = "mask_rejected"
 
 
 @dataclass
@@ -63,8 +65,11 @@ ZOO = {"gdino-sam": ("gdino", "sam"), "sam-clip": ("sam", "clip"), "detic": ("mo
 
 def label(method: str, params: dict) -> str:
     """The name a table shows; what runs on the zoo's tiny checkpoints is called a stand-in."""
-    own = any(params.get(option, "zoo") == "zoo" for option in ZOO.get(method, ())) and "masks" not in params
-    return LABELS.get(method, method) + " (stand-in)" * own
+    name = LABELS.get(method, method)
+    if "masks" in params:
+        return name
+    on_zoo = any(params.get(option, "zoo") == "zoo" for option in ZOO.get(method, ()))
+    return f"{name} (stand-in)" if on_zoo else name
 
 
 def check(method: str, params: dict) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -89,7 +90,7 @@ def compute(
         return len(rows) * len(absent)
 
     with stage(study, name) as record, tqdm(total=wanted, desc=name, leave=False) as bar:
-        with _network(study, source) as network, ThreadPoolExecutor(workers) as pool:
+        with _network(study, source) as network, _opencv_on_one_thread(), ThreadPoolExecutor(workers) as pool:
             try:
                 record["computed"] = sum(pool.map(block, range(0, len(photos), study.profile.block)))
             except Changed as error:
@@ -206,6 +207,17 @@ def _network(study: Study, source: str) -> Iterator[Callable[[np.ndarray], np.nd
             import torch
 
             torch.set_num_threads(torch.get_num_threads())  # threads made later take what was set last
+
+
+@contextmanager
+def _opencv_on_one_thread() -> Iterator[None]:
+    """The workers keep every core busy; OpenCV's own threads, which wait by counting, would take their time."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _made_of(study: Study, source: str) -> dict:

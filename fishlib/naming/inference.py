@@ -48,7 +48,7 @@ def judge(study: Study) -> str:
     """Who names the fish in tables 2 to 4, for captions."""
     if study.classifier:
         return checkpoints.describe(study.classifier, study.profile.backbone)
-    return f"linear head on {checkpoints.describe(_features_source(study), study.profile.backbone)}"
+    return f"linear head on {checkpoints.describe(features_source(study), study.profile.backbone)}"
 
 
 class Answers(NamedTuple):
@@ -92,7 +92,7 @@ def _unreadable(variant: Variant, photos: pd.DataFrame) -> list[tuple]:
     return [(photo.photo_id, photo.species, variant.name, "unreadable", *nothing) for photo in photos.itertuples()]
 
 
-def _features_source(study: Study) -> str:
+def features_source(study: Study) -> str:
     """What the head of `_half_split` learns on."""
     pretrainings = study.profile.pretrainings
     return "imagenet" if "imagenet" in pretrainings else pretrainings[-1]
@@ -149,7 +149,7 @@ def _half_split(study: Study, photos: pd.DataFrame, found: pd.DataFrame, wanted:
     if len(species) < 2:
         raise UserError(f"{study.photos} has fewer than two species with two usable photos; nothing can be compared.")
 
-    source = _features_source(study)
+    source = features_source(study)
     basic = list(BASIC.values())
     others = [variant for variant in wanted if variant not in basic]
     is_test = halved.photo_id.isin(set(test_ids)).to_numpy()

@@ -51,15 +51,21 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     A species with too few photos for the largest K is left out of the whole figure, and named: every K is
     then measured on the same species. So is a photo that changed since the scan.
     """
-    photos, lost = features.usable(manifest, found)
-    (results, notes), changed = features.without_changed(study, photos, lambda there: _learn_all(study, there, found))
-    notes += features.told(lost | changed)
-
-    frame, differences = _scores(results), _differences(results)
+    results, _, notes = answers(study, manifest, found)
+    frame, paired = scores(results), differences(results)
     write_frame(frame, study.out / "tables" / "figure3.csv")
-    write_frame(differences, study.out / "tables" / "figure3_paired.csv")
+    write_frame(paired, study.out / "tables" / "figure3_paired.csv")
     keep_notes(study, "sweep", notes)
-    return frame, differences, notes
+    return frame, paired, notes
+
+
+def answers(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[list[Result], pd.DataFrame, list[str]]:
+    """(what every draw named right; the rows of the manifest that are its columns; notes), see `run`."""
+    photos, lost = features.usable(manifest, found)
+    (results, asked, notes), changed = features.without_changed(
+        study, photos, lambda there: _learn_all(study, there, found)
+    )
+    return results, asked, notes + features.told(lost | changed)
 
 
 def usable(photos: pd.DataFrame, shots: list[int]) -> tuple[pd.DataFrame, list[int], list[str]]:
@@ -84,14 +90,14 @@ def usable(photos: pd.DataFrame, shots: list[int]) -> tuple[pd.DataFrame, list[i
     return photos[~photos.species.isin(small.index)].reset_index(drop=True), kept, notes
 
 
-def _learn_all(study: Study, photos: pd.DataFrame, found: pd.DataFrame) -> tuple[list[Result], list[str]]:
-    """Every pre-training, variant and K that the photos allow: (results, notes). Writes draws.json."""
+def _learn_all(study: Study, photos: pd.DataFrame, found: pd.DataFrame) -> tuple[list[Result], pd.DataFrame, list[str]]:
+    """Every pre-training, variant and K that the photos allow: (results, photos used, notes). Writes draws.json."""
     settings = study.profile.transfer
     photos, shots, notes = usable(photos, settings.shots)
     draws = {(k, t): draw_shots(photos, k, t, study.profile.seed) for k in shots for t in range(settings.trials)}
     _write_draws(study, draws)
     if not shots:
-        return [], notes
+        return [], photos, notes
 
     results = []
     for label, source in checkpoints.pretrainings(study).items():
@@ -101,10 +107,10 @@ def _learn_all(study: Study, photos: pd.DataFrame, found: pd.DataFrame) -> tuple
             notes.append(f"Pre-training {label} did not run: {error}")
             continue
         notes += checkpoints.trained_on(source, photos)
-    return results, notes
+    return results, photos, notes
 
 
-def _scores(results: list[Result]) -> pd.DataFrame:
+def scores(results: list[Result]) -> pd.DataFrame:
     """COLUMNS: one row a draw."""
     rows = []
     for label, variant, k, right in results:
@@ -117,7 +123,7 @@ def _scores(results: list[Result]) -> pd.DataFrame:
     return frame
 
 
-def _differences(results: list[Result]) -> pd.DataFrame:
+def differences(results: list[Result]) -> pd.DataFrame:
     """PAIRED: every variant against the original of the same draws."""
     original = {(r.pretraining, r.k): r.right for r in results if r.variant == ORIGINAL.name}
     rows = []

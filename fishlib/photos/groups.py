@@ -34,9 +34,13 @@ def of_photos(
 
     photos: photo_id and sha256. look: see near_duplicates, which are not looked for without it.
     """
-    ids = photos["photo_id"].tolist()
-    groups, notes = read(csv, ids)
     pairs = near_duplicates(photos, look) if look else []
+    return of_pairs(csv, photos["photo_id"].tolist(), pairs)
+
+
+def of_pairs(csv: Path, ids: list[str], pairs: list[tuple[str, str]]) -> tuple[pd.Series | None, list[str]]:
+    """The same of pairs of photos that are known to look alike."""
+    groups, notes = read(csv, ids)
     if pairs:
         alike = {photo_id for pair in pairs for photo_id in pair}
         notes.append(
@@ -92,23 +96,20 @@ def _named(csv: Path) -> dict[str, str]:
     return named
 
 
-def near_duplicates(photos: pd.DataFrame, look: Callable[[str], np.ndarray]) -> list[tuple[str, str]]:
+def near_duplicates(photos: pd.DataFrame, look: Callable[[str], np.ndarray | None]) -> list[tuple[str, str]]:
     """Pairs of photo_ids with the same bytes, or whose perceptual hashes differ in at most curation.NEAR of 64 bits.
 
-    photos: photo_id and sha256. look(photo_id): a small picture, uint8 (h, w, 3), 240 px long. Pairs in the order of
-    the photos.
+    photos: photo_id and sha256. look(photo_id): a small picture, uint8 (h, w, 3), 240 px long, or None for a photo that
+    cannot be looked at, which then looks like none. Pairs in the order of the photos.
     """
-    ids = photos["photo_id"].tolist()
+    hashes = _hashes(photos, look)
+    seen = photos[photos["sha256"].isin(hashes)]
+    ids = seen["photo_id"].tolist()
     if len(ids) < 2:
         return []
-    first = {}
-    looks = {}
-    for photo_id, content in zip(ids, photos["sha256"], strict=True):
-        source = first.setdefault(content, photo_id)  # the same bytes look the same
-        if source not in looks:
-            looks[source] = imagehash.phash(Image.fromarray(look(source))).hash.ravel()
-    sources = [first[content] for content in photos["sha256"]]
-    bits = 2.0 * np.stack([looks[source] for source in sources]).astype(np.float32) - 1  # (N, 64), each +1 or -1
+    bits = (
+        2.0 * np.stack([hashes[content] for content in seen["sha256"]]).astype(np.float32) - 1
+    )  # (N, 64), each +1 or -1
 
     pairs = []
     for start in range(0, len(ids), ROWS):
@@ -118,6 +119,16 @@ def near_duplicates(photos: pd.DataFrame, look: Callable[[str], np.ndarray]) -> 
             (ids[start + row], ids[column]) for row, column in zip(rows, columns, strict=True) if column > start + row
         ]
     return pairs
+
+
+def _hashes(photos: pd.DataFrame, look: Callable[[str], np.ndarray | None]) -> dict[str, np.ndarray]:
+    """Content -> perceptual hash, bool (64,), of the contents that can be looked at; the same bytes look the same."""
+    hashes = {}
+    for row in photos.drop_duplicates("sha256").itertuples():
+        picture = look(row.photo_id)
+        if picture is not None:
+            hashes[row.sha256] = imagehash.phash(Image.fromarray(picture)).hash.ravel()
+    return hashes
 
 
 def merged(groups: pd.Series | None, photo_ids: Iterable[str], pairs: Iterable[tuple[str, str]]) -> pd.Series | None:

@@ -217,6 +217,27 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
 
 
 @app.command()
+def advise(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    shots: Annotated[int | None, typer.Option(help="Which input to learn from, with so many photos a species.")] = None,
+) -> None:
+    """Does removing the background help? The answer of a run, what it rests on and what would change it."""
+    from fishlib.beyond import evidence, verdict
+    from fishlib.show import report as pages
+
+    found = evidence.of(pages.look(run))
+    for note in found.notes:
+        typer.echo(f"fishlib: {note}", err=True)
+    answer = found.verdict if shots is None else found.choices.get(shots)
+    if shots is not None and answer is None:
+        known = ", ".join(map(str, found.choices)) or "none; run notebooks 04 and 05"
+        raise UserError(f"This run learnt from no {shots} photos a species; K is one of {known}.")
+    if answer is None:
+        raise typer.Exit(1)
+    typer.echo(verdict.text(answer), nl=False)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     form: Annotated[str, typer.Option("--as", help="coco (annotation tools) or folder (images, masks, card).")],

@@ -42,7 +42,7 @@ def notebooks(only: str | None = None) -> list[Path]:
     if only is not None:
         found = [p for p in found if p.name.startswith(f"{only.zfill(2)}_")]
         if not found:
-            raise UserError(f"No notebook has the number {only!r}; choose 01 to 04.")
+            raise UserError(f"No notebook has the number {only!r}; choose 01 to 05.")
     return found
 
 

@@ -61,7 +61,7 @@ def test_there_is_a_page_a_notebook_and_a_species_and_nothing_comes_from_elsewhe
     found = {page.path.name for page in pages(out)}
     notebooks = {f"{path.stem}.html" for path in (out / "notebooks").glob("*.ipynb")}
     assert found == {"index.html", *notebooks, *map(species_pages.page_file, [*SPECIES, LONELY])}
-    assert len(found) == 9
+    assert len(found) == 10
     for page in pages(out):
         assert not {"iframe", "link", "object", "embed", "form"} & {tag for tag, _ in page.tags}
         assert len(page.all("script")) == 1 and "src" not in page.all("script")[0]

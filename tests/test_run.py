@@ -57,7 +57,7 @@ def test_a_users_mistake_inside_a_notebook_stays_one_sentence(notebook, tmp_path
 
 
 def test_an_unknown_number_names_the_choice():
-    with pytest.raises(UserError, match="choose 01 to 04"):
+    with pytest.raises(UserError, match="choose 01 to 05"):
         run.notebooks("7")
-    assert [p.name[:2] for p in run.notebooks()] == ["01", "02", "03", "04"]
+    assert [p.name[:2] for p in run.notebooks()] == ["01", "02", "03", "04", "05"]
     assert [p.name[:2] for p in run.notebooks("2")] == ["02"]

@@ -85,6 +85,7 @@ class Run:
     fishlib. signs: of every cutter and namer in the run. seen: "may" where the namer's training may have had some of
     these photos, "had" where it had. unchecked: what nobody looked at, such as "the cut-outs" or "the species names".
     mismatched: the worst input of heads that learnt from originals alone, and were asked about what they never saw.
+    apart: photos of a group with one that was learnt from were not judged.
     """
 
     cutter: str
@@ -96,6 +97,7 @@ class Run:
     seen: str = ""
     unchecked: tuple[str, ...] = ()
     mismatched: Contrast | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,8 @@ def verdict(run: Run) -> Verdict:
     if not ways:
         raise ValueError("A verdict needs answers without further training, or with it.")
     first = ways[0]
-    told = _told(first)
-    sentences = [f"{words.capital(_finding(first, run.drawn))}{_doubts(run)}."]
+    told = headline(first)
+    sentences = [f"{words.capital(_finding(first, run.drawn))}{_doubts(run, first)}."]
     if len(ways) > 1:
         sentences.append(f"{words.capital(_finding(ways[1], run.drawn))}.")
     else:
@@ -193,11 +195,11 @@ def kind(way: Asked) -> str:
         return MIXED
     if better or worse:
         return HELPS if better else COSTS
-    smallest = _told(way).smallest
+    smallest = headline(way).smallest
     return TOO_FEW if math.isnan(smallest) or smallest > TOO_COARSE else NONE
 
 
-def _told(way: Asked) -> Contrast:
+def headline(way: Asked) -> Contrast:
     """The contrast an answer tells of: the largest of those that are shown, else the largest of all."""
     shown = [one for one in way.contrasts if one.shown]
     return max(shown or way.contrasts, key=lambda one: abs(one.difference))
@@ -213,7 +215,7 @@ def _setting(way: Asked) -> str:
 
 def _finding(way: Asked, drawn: bool) -> str:
     """What came out of one way of asking: a sentence without its capital and full stop."""
-    told = _told(way)
+    told = headline(way)
     variant = LABELS[told.variant]
     photos = words.things(way.n, drawn, way.groups)
     numbers = f"({words.points(told.difference)} points, {words.interval(told.lo, told.hi)})"
@@ -255,14 +257,14 @@ def _of_many(way: Asked, told: Contrast) -> str:
     return f" among {way.comparisons} comparisons"
 
 
-def _doubts(run: Run) -> str:
-    """What a reader must know before believing the first sentence."""
+def _doubts(run: Run, first: Asked) -> str:
+    """What a reader must know before believing the first sentence. Where no difference is shown no sign is."""
     doubts = []
     if run.seen == "had":
         doubts.append("the model was trained on some of these very photos, so that this is no test of it")
     elif run.seen:
         doubts.append("the model may have seen some of these photos in its training")
-    if _signs_differ(run.signs):
+    if kind(first) in (HELPS, COSTS) and _signs_differ(run.signs):
         doubts.append("the sign is not the same with every cutter and namer")
     return f"; but {', and '.join(doubts)}" if doubts else ""
 
@@ -273,7 +275,7 @@ def _signs_differ(signs: tuple[Sign, ...]) -> bool:
 
 def _weight(way: Asked, drawn: bool) -> str:
     """The second sentence where there is one way of asking: how much the first one weighs."""
-    told = _told(way)
+    told = headline(way)
     found = kind(way)
     if found in (HELPS, COSTS, MIXED):
         p_value = told.p_holm
@@ -313,7 +315,7 @@ def _unit(way: Asked, drawn: bool) -> str:
 
 def _needs(way: Asked) -> list[tuple[int, str]]:
     """(points, about how many photos or groups show so small a difference) of what these do not show, largest first."""
-    told = _told(way)
+    told = headline(way)
     smaller = sorted((points for points in told.needed if points < told.smallest), reverse=True)
     return [(points, words.roughly(told.needed[points])) for points in smaller]
 
@@ -324,7 +326,9 @@ def _rests_on(run: Run, ways: list[Asked]) -> list[str]:
     if len(run.signs) > 1:
         sentences.append(_signs(run.signs))
     sentences.append(_independence(ways[0], run.drawn))
-    told = _told(ways[0])
+    if run.apart and any(way.learnt_from is not None for way in ways):
+        sentences.append("What shares a group with a photo that a model learnt from was not judged by it.")
+    told = headline(ways[0])
     if not math.isnan(told.smallest):
         sentences.append(f"{_could_have_shown(told)}.")
     if run.mismatched is not None:
@@ -374,7 +378,7 @@ def _would_change(run: Run, first: Asked) -> list[str]:
         sentences.append(f"More {_unit(first, run.drawn)}: {words.listed(needs)}.")
     if run.drawn:
         sentences.append("Real photos: only they can answer the question for real fish.")
-    elif first.groups is None:
+    elif first.groups is None and not run.apart:
         trips = "where several photos come from one trip, observer or camera, the interval is too narrow"
         sentences.append(f"Groups of photos (groups.csv): {trips}.")
     if run.seen:

@@ -9,6 +9,7 @@ no page names a folder, a person or a machine.
 import base64
 import hashlib
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from PIL import Image
 from pygments.formatters import HtmlFormatter
 
 from fishlib import made_with
+from fishlib.beyond import evidence
 from fishlib.errors import UserError
 from fishlib.files import documents, paths, writing
 from fishlib.naming import checkpoints
@@ -58,6 +60,12 @@ def build(run: Path) -> Path:
     with writing.atomic(study.out / "report.zip") as temporary:
         shutil.make_archive(str(temporary.with_suffix("")), "zip", study.out, folder.name)
     return folder / "index.html"
+
+
+def look(run: Path) -> Study:
+    """The study of a finished run, to be read, not run again: its photos may be gone. UserError without one."""
+    study, _ = _open(Path(run))
+    return study
 
 
 def _open(run: Path) -> tuple[Study, dict]:
@@ -113,9 +121,27 @@ def _gathered(study: Study, facts: dict, folder: Path) -> dict[str, Any]:
         "totals": {number: _total(frames[f"tables/table{number}.csv"]) for number in (1, 2)},
         "notes": [share(line) for lines in notes for line in lines],
         "outline": species_pages.outliner(run),
+        "verdict": _verdict(study, run.problems, share),
     }
     site["problems"] = [share(problem) for problem in run.problems]
     return site
+
+
+def _verdict(study: Study, problems: list[str], share: Callable[[str], str]) -> dict[str, Any] | None:
+    """The sentences of the run's answer (see beyond.verdict); None where nothing was asked, and, with a problem noted,
+    where its tables are damaged."""
+    try:
+        given = evidence.of(study).verdict
+    except DAMAGED as error:
+        problems.append(f"The question is not answered: {' '.join(str(error).split())[:200]}")
+        return None
+    if given is None:
+        return None
+    return {
+        "answer": share(given.answer),
+        "rests_on": [share(sentence) for sentence in given.rests_on],
+        "would_change": [share(sentence) for sentence in given.would_change],
+    }
 
 
 def shown_facts(facts: dict) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""Everything that notebook 05 computes, once, for a run that has its photos and masks at hand."""
+
+import pandas as pd
+
+from fishlib.beyond import companions, evidence, halves, shots
+from fishlib.errors import NotRun, UserError
+from fishlib.naming import sweep
+from fishlib.photos.manifest import curated
+from fishlib.removal import segmenting
+from fishlib.study import Study, keep_notes
+
+
+def run(study: Study) -> evidence.Evidence:
+    """The evidence of the run, with what it rests on: companions, fair half-splits, figure 3 without companions.
+
+    What an earlier notebook did not leave is not computed here, but left out and named. Keeps tables in the folder
+    beyond/ of the run, and notes for the report. What is cached is not computed again.
+    """
+    photos = curated(study)
+    groups, notes = companions.find(study, photos)
+    try:
+        found = segmenting.run(study, study.method, photos)
+        notes += _halves(study, photos, found, groups)
+        _shots(study, photos, found, groups)
+    except (NotRun, UserError) as error:
+        notes.append(f"Left out: {error}")
+    answer = evidence.of(study)
+    evidence.write(study, answer)
+    keep_notes(study, "beyond", [*notes, *answer.notes])
+    return answer._replace(notes=[*notes, *answer.notes])
+
+
+def _halves(study: Study, photos: pd.DataFrame, found: pd.DataFrame, groups: pd.Series | None) -> list[str]:
+    """Where heads stand in for a classifier that knows the species: fair ones, beside those of tables 2 to 4."""
+    if study.classifier is not None or not (study.out / "predictions.csv").is_file():
+        return []
+    _, _, notes = halves.run(study, photos, found, groups)
+    return notes
+
+
+def _shots(study: Study, photos: pd.DataFrame, found: pd.DataFrame, groups: pd.Series | None) -> None:
+    if not (study.out / "tables" / "figure3.csv").is_file():
+        return
+    results, asked, _ = sweep.answers(study, photos, found)
+    if groups is not None:
+        results = shots.leave_out(results, asked, groups)
+    shots.keep(study, results, apart=groups is not None)

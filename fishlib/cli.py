@@ -238,6 +238,19 @@ def advise(
 
 
 @app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A run folder.")],
+    run_b: Annotated[Path, typer.Argument(help="Another, with some of the same photos.")],
+) -> None:
+    """What changed from one run to another: photos, answers about the same photos, tables, the verdict."""
+    from fishlib.beyond import compare as comparing
+    from fishlib.show import report as pages
+
+    found = comparing.runs(pages.look(run_a), pages.look(run_b))
+    typer.echo(comparing.text(found), nl=False)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     form: Annotated[str, typer.Option("--as", help="coco (annotation tools) or folder (images, masks, card).")],

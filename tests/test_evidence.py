@@ -109,6 +109,13 @@ def test_groups_change_what_is_counted(copy):
     assert "groups" in " ".join([told.verdict.answer, *told.verdict.rests_on])
 
 
+def test_photos_that_came_after_the_look_are_groups_of_their_own():
+    kept = pd.Series(["t", "t", "u"], index=["a", "b", "c"])
+    assert companions.of(kept, ["d", "b", "a"]).to_dict() == {"d": "d", "b": "t", "a": "t"}
+    assert companions.of(kept, ["a", "c", "d"]) is None
+    assert companions.of(None, ["a"]) is None
+
+
 def test_groups_that_are_taken_back_are_forgotten(copy):
     study = report.look(copy)
     manifest = curated(study)

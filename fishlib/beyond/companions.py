@@ -1,5 +1,6 @@
 """Photos of a run that are no independent evidence: groups.csv as people give it, and look-alikes; found once, kept."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,16 @@ def read(study: Study) -> pd.Series | None:
         return None
     frame = read_frame(path, groups.COLUMNS)
     return frame.set_index("photo_id")["group"]
+
+
+def of(kept: pd.Series | None, photo_ids: Iterable[str]) -> pd.Series | None:
+    """The groups of these photos; one that came after `find` is a group of its own. None where all are alone."""
+    if kept is None:
+        return None
+    ids = list(photo_ids)
+    names = kept.reindex(ids)
+    names = names.fillna(pd.Series(ids, index=ids, dtype=object))
+    return None if names.nunique() == len(names) else names
 
 
 def given(study: Study) -> Path:

@@ -47,10 +47,10 @@ class Evidence(NamedTuple):
 def of(study: Study) -> Evidence:
     """The evidence of a run, from its files as they are now. UserError for a file that is damaged."""
     notes = []
-    groups = companions.read(study)
     answers = _table(study, "predictions.csv", PREDICTED, notes)
     answers["counted"] = pd.to_numeric(answers["counted"]).astype(int)
     answers = answers[answers["counted"] == 1].assign(correct=lambda rows: pd.to_numeric(rows["correct"]).astype(int))
+    groups = companions.of(companions.read(study), answers["photo_id"].unique())
     apart = groups is not None and (study.out / shots.PAIRED).is_file()
     paired = _table(study, shots.PAIRED if apart else "tables/figure3_paired.csv", PAIRED, notes)
     draws = _table(study, shots.DRAWS if apart else "tables/figure3.csv", DRAWS, notes)

@@ -24,7 +24,7 @@ RUN = "run.json"  # runs of before these files say there what they were made wit
 DRAWN = "drawn"
 OF_THE_PACKAGE = ("zoo", "specimen")  # classifiers that are no file of the user
 # what stages, notebooks and report leave; the cache is found by content, answers of people are nobody's to remove
-MADE_FOLDERS = ("tables", "figures", "report", "notes", "stages", "notebooks", "segments")
+MADE_FOLDERS = ("tables", "figures", "report", "notes", "stages", "notebooks", "segments", "beyond")
 MADE_FILES = ("report.zip", "run.json", "manifest.csv", "predictions.csv", "scores.csv", "draws.json", "parts.json")
 
 

@@ -62,7 +62,7 @@ def first_and_second_run():
             f"{first:.0f} s on {os.cpu_count()} CPUs, set-up aside",
         ),
         row("demo_peak_memory_gb", peak / 1e9, "<= 4", "resident, all processes of the run together"),
-        row("demo_second_over_first", second / first, "<= 0.2", f"second run {second:.0f} s"),
+        row("demo_second_over_first", second / first, "<= 0.1", f"second run {second:.0f} s"),
         row(
             "demo_second_run_computed",
             computed,

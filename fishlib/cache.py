@@ -36,38 +36,38 @@ def code_version(*modules: str) -> str:
     Takes names, so that a cached run need not import what it does not use.
     """
     sources = sorted(set().union(*map(code_closure, modules)))
-    return key(files=[(name, file_hash(_source(name))) for name in sources])[:12]
+    return key(files=[(name, file_hash(source_of(name))) for name in sources])[:12]
 
 
 @functools.cache
-def code_closure(module: str) -> frozenset[str]:
+def code_closure(module: str, without: tuple[str, ...] = BYSTANDERS) -> frozenset[str]:
     """The module and every module of fishlib it imports, at once, in a function, or by way of another.
 
-    Read from the sources, nothing is imported. BYSTANDERS are left out with what only they import.
+    Read from the sources, nothing is imported. without: names that are left out with what only they import.
     """
     reached, todo = set(), [module]
     while todo:
         name = todo.pop()
-        if name in reached or name.startswith(BYSTANDERS):
+        if name in reached or name.startswith(without):
             continue
         reached.add(name)
-        todo.extend(_imports(_source(name)))
+        todo.extend(imported(source_of(name).read_text(encoding="utf-8")))
     return frozenset(reached)
 
 
-def _imports(source: Path) -> list[str]:
-    """Names of fishlib's modules in the import statements of a source file."""
+def imported(source: str) -> list[str]:
+    """Names of fishlib's modules in the import statements of a source."""
     names = []
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.append(node.module)
             names.extend(f"{node.module}.{alias.name}" for alias in node.names)  # a submodule, or a name in one
-    return [name for name in names if name.startswith("fishlib.") and _source(name)]
+    return [name for name in names if name.startswith("fishlib.") and source_of(name)]
 
 
-def _source(module: str) -> Path | None:
+def source_of(module: str) -> Path | None:
     """The source file of a module of fishlib; None where the name is no module."""
     stem = PACKAGE.joinpath(*module.split(".")[1:])
     candidates = (stem.with_suffix(".py"), stem / "__init__.py")

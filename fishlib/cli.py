@@ -52,6 +52,7 @@ def reproduce(
     offline: Annotated[bool, typer.Option("--offline", help="Touch no network.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of other inputs.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Execute notebooks whose inputs have not changed.")] = False,
 ) -> None:
     """Run the study's notebooks and write tables, figures and the report."""
     from fishlib import profiles, run
@@ -60,6 +61,7 @@ def reproduce(
     index = run.reproduce(
         only=only,
         overwrite=overwrite,
+        force=force,
         out=_absolute(out),
         profile=profile if profile in profiles.names() else _absolute(Path(profile)),
         photos=_absolute(photos),

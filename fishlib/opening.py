@@ -5,12 +5,14 @@ from pathlib import Path
 from fishlib import device as devices
 from fishlib import made_with, profiles
 from fishlib.errors import UserError
+from fishlib.files import reads
 from fishlib.naming import checkpoints
 from fishlib.removal import segmenters
 from fishlib.removal.segmenters import own
 from fishlib.study import Study
 
 REPOSITORY = Path(__file__).parents[1]
+IS_CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()  # otherwise installed, among the other packages
 DEMO = "runs/demo"
 INPUTS = ("profile", "photos", "masks", "method", "classifier")  # what makes a run another one
 
@@ -25,14 +27,16 @@ def open_study(
     offline: bool = False,
     device: str = "auto",
 ) -> Study:
-    """Open a run folder, a new one or one that is there; relative paths start at the repository's root.
+    """Open a run folder, a new one or one that is there; relative paths start at the current folder.
 
-    out None: the newest run under runs/, runs/demo without any. Of a run that is there, whatever is None is as it was
-    made with; in a new one profile is demo's, without photos the study draws its own, method and classifier are the
-    profile's (see `asked`). Raises UserError for an input that is missing or wrong, for inputs that are not those the
-    folder was made with, and for a folder that cannot be written.
+    out None: the newest run under the repository's runs/, runs/demo without any. method: also one of the user's own
+    (see segmenters.own), which nothing in a folder or a profile makes run. Of a run that is there, whatever is None is
+    as it was made with; in a new one profile is demo's, without photos the study draws its own, method and classifier
+    are the profile's (see `asked`). Raises UserError for an input that is missing or wrong, for inputs that are not
+    those the folder was made with, and for a folder that cannot be written.
     """
-    folder = _path(out) if out is not None else newest() or _path(DEMO)
+    reads.note_if_asked()
+    folder = _path(out) if out is not None else newest() or home() / DEMO
     given = {"profile": profile, "photos": photos, "masks": masks, "method": method, "classifier": classifier}
     if made_with.read(folder) is None:
         return start(str(folder), **given, offline=offline, device=device)
@@ -101,9 +105,14 @@ def asked(
     return _checked(_path(out), chosen, photos, masks, wanted, classifier, offline, device)
 
 
+def home() -> Path:
+    """Where runs/ lies when nobody says where: the repository, or the current folder where there is none."""
+    return REPOSITORY if IS_CHECKOUT else Path.cwd()
+
+
 def newest() -> Path | None:
     """The run under runs/ that ended last; None without any."""
-    found = sorted((REPOSITORY / "runs").glob("*/run.json"), key=lambda p: p.stat().st_mtime)
+    found = sorted((home() / "runs").glob("*/run.json"), key=lambda p: p.stat().st_mtime)
     return found[-1].parent if found else None
 
 
@@ -181,5 +190,4 @@ def _classifier(source: str | None) -> str | None:
 
 
 def _path(text: str) -> Path:
-    path = Path(text).expanduser()
-    return (path if path.is_absolute() else REPOSITORY / path).resolve()
+    return Path(text).expanduser().resolve()

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import shlex
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -17,17 +18,20 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from fishlib import made_with, sharing
+from fishlib import made_with, sharing, warm
 from fishlib.errors import NotRun, UserError
-from fishlib.files import documents, locks, paths, tensors, writing
+from fishlib.files import documents, locks, paths, reads, tensors, writing
 from fishlib.naming import checkpoints, inference
 from fishlib.opening import REPOSITORY, asked
 from fishlib.profiles import names as profile_names
+from fishlib.removal.segmenters import own
 from fishlib.show import report
 from fishlib.study import Study
 
-NOTEBOOKS = REPOSITORY / "notebooks"
+INSTALLED = Path(__file__).with_name("notebooks")  # a wheel has them inside the package
+NOTEBOOKS = INSTALLED if INSTALLED.is_dir() else REPOSITORY / "notebooks"
 PACKAGES = ["fishlib", "torch", "timm", "segment-anything", "groundingdino-py", "opencv-python", "papermill"]
+PATHS = ("out", "photos", "masks", "profile", "classifier")  # parameters that are paths, or names instead
 WITH_CLASSES = "03"  # the notebook that asks a classifier for its species
 OWN_ERRORS = ("UserError", "UnreadablePhoto", "NotRun", "InUse")
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -38,7 +42,7 @@ def notebooks(only: str | None = None) -> list[Path]:
     """The numbered notebooks in order; `only` is a number such as "02". UserError when there is none."""
     found = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not found:
-        raise UserError(f"{NOTEBOOKS} holds no notebooks; run from a checkout of the project.")
+        raise UserError(f"{NOTEBOOKS} holds no notebooks; install fishlib again.")
     if only is not None:
         found = [p for p in found if p.name.startswith(f"{only.zfill(2)}_")]
         if not found:
@@ -46,41 +50,109 @@ def notebooks(only: str | None = None) -> list[Path]:
     return found
 
 
-def reproduce(only: str | None = None, overwrite: bool = False, **parameters) -> Path:
+def reproduce(only: str | None = None, overwrite: bool = False, force: bool = False, **parameters) -> Path:
     """Execute the notebooks, write run.json and the report; returns the report's index page.
+
+    A notebook is not executed again where nothing that it reads has changed (see warm); force: it is.
 
     parameters: those of opening.asked. All of them are checked before the first notebook starts; the folder is held
     against other writers until the report is there. Raises UserError when a cell fails; the partial notebook stays in
     <out>/notebooks.
     """
     todo = notebooks(only)
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()}
+    values = {name: _from_anywhere(name, value) for name, value in parameters.items()}
     study = asked(**values)
     if any(path.name.startswith(WITH_CLASSES) for path in todo):
         _hold_classifier(study)
     made_with.hold(study, overwrite)
     try:
         with locks.held(study.out, "fishlib reproduce"):
-            return _run(study, todo, values | {"out": str(study.out)})
+            return _run(study, todo, values | {"out": str(study.out)}, force)
     except OSError as error:
         raise UserError(stopped_by(error, study.out)) from error
 
 
-def _run(study: Study, todo: list[Path], parameters: dict) -> Path:
+def _from_anywhere(name: str, value):
+    """A parameter as a kernel that starts in another folder needs it: paths absolute."""
+    if value is None or isinstance(value, bool):
+        return value
+    if name == "method":
+        return own.absolute(str(value))
+    is_a_name = (name == "profile" and value in profile_names()) or (name == "classifier" and value in checkpoints.ZOO)
+    if name in PATHS and not is_a_name:
+        return str(Path(value).expanduser().resolve())
+    return value
+
+
+def _own_files(parameters: dict) -> list[str]:
+    """Files of the user's that parameters name and the study does not know: a profile's, that of an own method."""
+    method = own.file_of(parameters.get("method") or "")
+    return [parameters.get("profile") or "", *([str(method)] if method else [])]
+
+
+def _run(study: Study, todo: list[Path], parameters: dict, force: bool) -> Path:
     """Notebooks, run.json and report of a run folder that is held."""
-    for old in (study.out / "stages").glob("*.json"):
-        old.unlink()
+    stages = Stages(study)
+    identities = _checkpoints(study)
+    contents = warm.Contents()
     seconds = {}
     with tqdm(total=len(todo), desc="notebooks", bar_format="{desc}: {n_fmt}/{total_fmt} {postfix}") as bar:
         for path in todo:
             bar.set_postfix_str(path.stem)
+            key = warm.key(path, parameters, study, identities)
+            if not force and warm.is_fresh(study, path, key, contents):
+                stages.reused(warm.stages_of(study, path))
+                bar.write(f"{path.stem}: nothing it reads has changed; not executed again (--force executes it)")
+                bar.update()
+                continue
+            warm.forget(study, path)
             start_time = time.perf_counter()
-            execute(path, study.out / "notebooks" / path.name, parameters, study)
+            with _noted_reads() as notes:
+                execute(path, study.out / "notebooks" / path.name, parameters, study)
+                opened = reads.noted(notes)
             seconds[path.stem] = round(time.perf_counter() - start_time, 1)
+            warm.keep(study, path, key, opened, contents)
             bar.update()
     told = facts(study, parameters, seconds)
     writing.write_text(study.out / "run.json", json.dumps(told, ensure_ascii=False, indent=1))
     return report.build(study.out)
+
+
+class Stages:
+    """What stages/ counts is of this run: records of earlier ones go, those of notebooks that are not executed stay as
+    reused."""
+
+    def __init__(self, study: Study):
+        self.folder = study.out / "stages"
+        self.before = {}
+        for file in sorted(self.folder.glob("*.json")):
+            with contextlib.suppress(UserError):
+                self.before[file.name] = documents.read_object(file)
+            file.unlink()
+
+    def reused(self, names: list[str]) -> None:
+        """Records of a notebook that was not executed: nothing was computed, and nothing took time."""
+        for name in names:
+            record = self.before.get(name)
+            path = paths.inside(self.folder, name)
+            if record is None or path.is_file():
+                continue
+            known = sum(record[count] for count in ("computed", "reused") if isinstance(record.get(count), int))
+            record = record | {"computed": 0, "reused": known, "seconds": 0.0}
+            writing.write_text(path, json.dumps(record, indent=1))
+
+
+@contextlib.contextmanager
+def _noted_reads():
+    """The file in which kernels that are started meanwhile note what they open."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "noted"
+        file.touch()
+        os.environ[reads.VARIABLE] = str(file)
+        try:
+            yield file
+        finally:
+            del os.environ[reads.VARIABLE]
 
 
 def execute(source: Path, target: Path, parameters: dict, study: Study | None = None) -> None:
@@ -140,7 +212,7 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
         "seconds": {"notebooks": dict(sorted((before | seconds).items())), "stages": stages},
         "draws": documents.read_json(draws) if draws.is_file() else [],
     }
-    return sharing.anonymous_values(told, study, [parameters.get("profile") or ""])
+    return sharing.anonymous_values(told, study, _own_files(parameters))
 
 
 def command(study: Study, profile: str | None = None, method: str | None = None) -> str:
@@ -235,7 +307,7 @@ def _keep(working: Path, target: Path, study: Study | None, parameters: dict) ->
     try:
         content = nbformat.read(working, as_version=4)
         if study is not None:
-            content = nbformat.from_dict(sharing.anonymous_values(content, study, [parameters.get("profile") or ""]))
+            content = nbformat.from_dict(sharing.anonymous_values(content, study, _own_files(parameters)))
         writing.write_text(target, nbformat.writes(content))
     except (ValueError, nbformat.ValidationError):  # cut off by a full disk
         pass

@@ -52,6 +52,12 @@ def list_(name: str | None = None, folder: Path | None = None, rehash: bool = Fa
     return rows
 
 
+def home() -> Path:
+    """Where checkpoints lie: $FISHLIB_WEIGHTS, or the user's cache."""
+    folder = os.environ.get("FISHLIB_WEIGHTS") or Path(pooch.os_cache("fishlib"), "weights")
+    return Path(folder).expanduser().resolve()
+
+
 verify = partial(list_, rehash=True)
 
 
@@ -98,8 +104,7 @@ def _files(name: str, folder: Path | None) -> list[dict]:
     entry = manifest().get(name)
     if entry is None:
         raise UserError(f"There is no checkpoint {name!r}; choose one of {', '.join(manifest())}.")
-    folder = folder or os.environ.get("FISHLIB_WEIGHTS") or Path(pooch.os_cache("fishlib"), "weights")
-    root, rows = Path(folder).expanduser().resolve(), []
+    root, rows = (Path(folder).expanduser().resolve() if folder else home()), []
     for file in entry["files"]:
         target = (root / entry.get("folder", "") / file["file"]).resolve()
         if not target.is_relative_to(root):

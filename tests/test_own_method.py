@@ -1,5 +1,6 @@
 """A method of one's own: named by the user it runs, named by a profile or a run folder it does not."""
 
+import json
 import subprocess
 import sys
 
@@ -138,3 +139,23 @@ def test_cut_takes_one_from_a_script(written, tmp_path):
     masks.write_mask(PHOTO[..., 0] > 0, tmp_path / "photos" / "1.png")
     assert fishlib.cut([tmp_path / "photos"], tmp_path / "out", "ownmethod:bright")["ok"] == 1
     assert fishlib.cut([tmp_path / "photos"], tmp_path / "other", lambda photo: photo[..., 0] > 128)["ok"] == 1
+
+
+@pytest.mark.parametrize("method", ["ownmethod:bright", "ownmethod.bright", "{here}/ownmethod.py:bright"])
+def test_a_run_folder_never_runs_one(written, tiny_study, method):
+    here, mark = written
+    file = tiny_study.out / "made_with.json"
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    kept["method"] = method.format(here=here)
+    file.write_text(json.dumps(kept), encoding="utf-8")
+    with pytest.raises(UserError, match=r"[Uu]nknown method|cannot be the name"):
+        opening.open_study(out=str(tiny_study.out), device="cpu")
+    assert not mark.exists() and not own.NAMED
+
+
+def test_a_notebook_names_one_by_its_parameter(written, tiny_photos, tiny_profile, tmp_path):
+    given = {"profile": str(tiny_profile), "photos": str(tiny_photos / "photos"), "device": "cpu"}
+    study = opening.open_study(out="run", method="ownmethod:bright", **given)
+    assert study.method == "ownmethod.bright" and study.out == written[0] / "run"  # the current folder's
+    assert segmenters.build(study.method).function(PHOTO).sum() == 600
+    assert opening.open_study(out="run", method="ownmethod:bright", device="cpu").method == "ownmethod.bright"

@@ -17,7 +17,7 @@ ROOMS = ["errors", "files", "cache", "device", "profiles", "study"]  # what mere
 ROOMS += ["sharing", "made_with", "weights"]
 ROOMS += ["photos", "scores", "phantom", "zoo", "removal", "naming", "training", "beyond"]  # the stages
 ROOMS += ["opening", "show"]  # a widget opens a run by its folder's name
-ROOMS += ["doctor", "run", "cli"]  # what runs all of it
+ROOMS += ["doctor", "warm", "run", "cli"]  # what runs all of it
 
 
 def modules() -> dict[str, Path]:

@@ -167,7 +167,7 @@ def test_what_is_left_out_is_as_the_run_was_made(tiny_photos, tiny_profile, tmp_
 
 def test_the_newest_run_is_not_overwritten_by_a_notebook_with_another_method(tiny_photos, tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "REPOSITORY", tmp_path)
-    made = open_study(out="runs/demo", **given(tiny_photos))
+    made = open_study(out=str(tmp_path / "runs" / "demo"), **given(tiny_photos))
     (made.out / "run.json").write_text("{}")
     with pytest.raises(UserError, match=r"such as .*demo-truth"):
         open_study(method="truth")

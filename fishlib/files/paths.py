@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fishlib.errors import UserError
+from fishlib.files.reads import looked_for
 
 
 def inside(root: Path, name: str | Path) -> Path:
@@ -34,7 +35,7 @@ def file_inside(root: Path, name: str | Path) -> Path | None:
     """`inside`, for a regular file that is there; None for anything else: what a reader may leave out."""
     try:
         path = inside(root, name)
-        return path if path.is_file() else None
+        return path if looked_for(path).is_file() else None
     except (OSError, UserError, ValueError):
         return None
 

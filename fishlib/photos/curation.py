@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from fishlib.errors import UserError
+from fishlib.files.reads import looked_for
 from fishlib.photos import masks
 
 COLUMNS = ["photo_id", "one_whole_fish", "note"]
@@ -24,7 +25,7 @@ BLURRED, NEAR = 40, 4
 def read_answers(csv: Path, columns: list[str], answer: str, answers: tuple, optional=()) -> pd.DataFrame:
     """A table of answers a person may have made by hand: text, `columns` in their order, the column `answer` in lower
     case and one of `answers` or empty. A missing file holds no row. UserError as read_decisions."""
-    if not Path(csv).exists():
+    if not looked_for(Path(csv)).exists():
         return pd.DataFrame(columns=columns, dtype=str)
     try:
         frame = pd.read_csv(csv, dtype=str, keep_default_na=False, encoding="utf-8-sig")  # Excel writes a BOM

@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fishlib.errors import UserError
 from fishlib.files.frames import read_table
+from fishlib.files.reads import looked_for
 from fishlib.photos.curation import NEAR, plain
 from fishlib.photos.draws import split_half
 
@@ -61,7 +62,7 @@ def read(csv: Path, photo_ids: Iterable[str]) -> tuple[pd.Series | None, list[st
     own. UserError for a file that is no such table, or puts a photo into two groups.
     """
     csv = Path(csv)
-    if not csv.exists():
+    if not looked_for(csv).exists():
         return None, []
     named = _named(csv)
     ids = list(photo_ids)

@@ -10,6 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from fishlib.errors import UnreadablePhoto, UserError
+from fishlib.files import reads
 from fishlib.files.frames import write_frame
 from fishlib.photos.decode import HEIC, SUFFIXES, decode_bytes
 from fishlib.study import Study, stage
@@ -99,7 +100,7 @@ def scan_photos(study: Study) -> pd.DataFrame:
 def decisions_file(study: Study) -> Path:
     """curation.csv of the run, else the one beside the photos' species folders."""
     own = study.out / "curation.csv"
-    return own if own.exists() else study.photos / "curation.csv"
+    return own if reads.looked_for(own).exists() else study.photos / "curation.csv"
 
 
 def write_manifest(study: Study, manifest: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fishlib.errors import UserError
 from fishlib.files.frames import read_frame
+from fishlib.files.reads import looked_for
 from fishlib.photos import composite
 from fishlib.photos.composite import MASK, ORIGINAL
 from fishlib.scores import evaluation
@@ -28,7 +29,7 @@ def frame(study: Study, name: str, *columns: str) -> pd.DataFrame:
     with `columns` where its stage has not run. Names are text: a species called NA or 007 stays so. UserError where
     the file is damaged."""
     path = study.out / name
-    if not path.is_file():
+    if not looked_for(path).is_file():
         return pd.DataFrame(columns=list(columns))
     return _read(path, path.stat().st_mtime_ns)
 

@@ -10,6 +10,7 @@ from pycocotools import mask as coco
 
 from fishlib import cache
 from fishlib.errors import UserError
+from fishlib.files.reads import looked_for
 from fishlib.photos import masks
 from fishlib.removal.segmenters import MASK_REJECTED, NO_DETECTION, Segmentation
 
@@ -51,7 +52,7 @@ class Imported:
             return self.coco.get(_plain(photo_id), self.coco.get((Path(_plain(photo_id)).name,)))
         spelt = (photo_id, *(_plain(photo_id, form) for form in ("NFC", "NFD")))
         paths = ((self.root / name).with_suffix(".png") for name in spelt)
-        return next((p for p in paths if p.is_file() and p.resolve().is_relative_to(self.root)), None)
+        return next((p for p in paths if looked_for(p).is_file() and p.resolve().is_relative_to(self.root)), None)
 
 
 def build(params: dict, device: str, offline: bool) -> Imported:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 EDITS = ("flip", "drop", "insert", "repeat", "cut", "large", "zero")
-NUMBERS = [0, 1, -1, 2, 255, 2**15, 2**31 - 1, 2**31, 2**32, 2**63, -(2**63), 10**30]
+NUMBERS = [0, 1, -1, 2, 255, 2**15, 2**31 - 1, 2**31, 2**32, 2**63, -(2**63), 10**30, 10**400]
 FRACTIONS = [0.5, -0.0, 1e-320, 1e308, math.nan, math.inf, -math.inf]
 TEXTS = [
     "",

@@ -49,7 +49,8 @@ def test_no_excludes_unsure_stays_and_no_row_goes(tmp_path):
         ("photo_id,note\na,yes\n", "one_whole_fish"),
         ("photo_id,one_whole_fish\na/1.jpg,maybe\n", "maybe.*a/1.jpg"),
         ("photo_id,one_whole_fish\na/1.jpg,yes\na/1.jpg,no\n", "a/1.jpg twice"),
-        ("", "cannot be read"),
+        ("photo_id,one_whole_fish\na/1.jpg,no\nb/2.jpg,nope\n", "row 3"),
+        ("photo_id,one_whole_fish\na/1.jpg,no,two fish\n", "row 2"),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, says):
@@ -60,6 +61,28 @@ def test_mistakes_are_named(tmp_path, text, says):
 def test_a_file_in_another_encoding_is_named(tmp_path):
     with pytest.raises(UserError, match="UTF-8"):
         decisions(tmp_path, "photo_id,one_whole_fish\nキハダ/1.jpg,yes\n", "cp932")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "photo_id,one_whole_fish,\na/1.jpg,no,\n",
+        "photo_id,one_whole_fish\na/1.jpg,no,,,\n",
+        "photo_id;one_whole_fish;note\na/1.jpg;no;two fish\n",
+        "One_Whole_Fish\tPHOTO_ID\nNO\ta\\1.jpg\n",
+        "photo_id,one_whole_fish\n./a/1.jpg,no\na\\1.jpg,no\n\n,,\n",
+    ],
+)
+def test_tables_as_people_and_their_programs_write_them(tmp_path, text):
+    after, facts = curation.apply_decisions(MANIFEST, decisions(tmp_path, text))
+    assert after["status"].tolist() == ["excluded", "ok", "ok", "unreadable"]
+    assert facts["no"] == 1 and facts["unknown"] == []
+
+
+def test_decisions_about_no_photo_are_a_sentence():
+    assert curation.unmatched("curation.csv", []) == []
+    [said] = curation.unmatched("curation.csv", ["b/9.jpg", "c/9.jpg"])
+    assert said.startswith("curation.csv: 2 rows of no photo here (first: b/9.jpg)")
 
 
 def test_duplicates_are_hinted_not_excluded():

@@ -72,7 +72,8 @@ def test_rle_comes_back_bit_for_bit_by_pycocotools_and_as_masks_of_a_study(holed
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(tmp_path / "coco.json"))
     read = segments.reader(study, "grabcut")
-    back = imported.build({"root": tmp_path / "coco.json", "sizes": {}}, "cpu", True)
+    sizes = {image["file_name"]: (40, 60) for image in coco.loadImgs(coco.getImgIds())}
+    back = imported.build({"root": tmp_path / "coco.json", "sizes": sizes}, "cpu", True)
     for image in coco.loadImgs(coco.getImgIds()):
         mask = read(image["file_name"])
         if mask is None:

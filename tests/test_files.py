@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -332,3 +333,17 @@ def test_a_table_is_rewritten_as_it_is_now_or_not_at_all(tmp_path):
     with pytest.raises(UserError):
         frames.rewrite(path, lambda: frames.read_table(path, ["b"]))
     assert frames.read_frame(path)["a"].tolist() == ["1", "2"]
+
+
+def test_frames_have_one_byte_form(tmp_path):
+    frame = pd.DataFrame({"x": [0.1 + 0.2, float("nan"), np.float32(1 / 3)], "名": ["a\nb", "", 'q"']})
+    frames.write_frame(frame, tmp_path / "f.csv")
+    assert (tmp_path / "f.csv").read_bytes().decode() == 'x,名\n0.3,"a\nb"\n,\n0.333333343,"q"""\n'
+    assert [p.name for p in tmp_path.iterdir()] == ["f.csv"]
+
+
+def test_nan_in_json_is_refused_or_text(tmp_path):
+    (tmp_path / "a.json").write_text('{"x": [NaN, -Infinity]}')
+    with pytest.raises(UserError, match="NaN"):
+        documents.read_object(tmp_path / "a.json")
+    assert documents.read_object(tmp_path / "a.json", constants=True) == {"x": ["NaN", "-Infinity"]}

@@ -17,9 +17,14 @@ PHOTO = np.zeros((40, 60, 3), np.uint8)
 ID = "種 a/写真 1.b.jpg"
 
 
-def ask(root, image=PHOTO, photo_id=ID, sizes=None):
-    segmenter = segmenters.build("imported", {"root": str(root), "sizes": sizes or {ID: (40, 60)}})
-    return segmenter.segment([image], [photo_id])[0]
+def given(root, *photo_ids):
+    """The segmenter of masks for photos of 60 x 40 pixels."""
+    sizes = dict.fromkeys(photo_ids or [ID], (40, 60))
+    return segmenters.build("imported", {"root": str(root), "sizes": sizes})
+
+
+def ask(root, image=PHOTO, photo_id=ID, others=()):
+    return given(root, photo_id, *others).segment([image], [photo_id])[0]
 
 
 def png(root, mask=FISH, name="種 a/写真 1.b.png"):
@@ -47,9 +52,9 @@ def test_png_tree(tmp_path):
 
 
 def test_one_level_and_another_unicode_form(tmp_path):
-    assert ask(png(tmp_path, name="x.png"), photo_id="x.jpg").status == "ok"
-    assert ask(png(tmp_path, name="カ\u3099/x.png"), photo_id="ガ/x.jpg").status == "ok"
-    assert ask(png(tmp_path, name="ギ/x.png"), photo_id="キ\u3099/x.jpg").status == "ok"
+    assert ask(png(tmp_path / "1", name="x.png"), photo_id="x.jpg").status == "ok"
+    assert ask(png(tmp_path / "2", name="カ\u3099/x.png"), photo_id="ガ/x.jpg").status == "ok"
+    assert ask(png(tmp_path / "3", name="ギ/x.png"), photo_id="キ\u3099/x.jpg").status == "ok"
 
 
 def test_the_working_copy_gets_the_mask_in_its_own_pixels(tmp_path):
@@ -62,7 +67,6 @@ def test_the_working_copy_gets_the_mask_in_its_own_pixels(tmp_path):
 @pytest.mark.parametrize(
     ("made", "status", "reason"),
     [
-        (lambda root: None, "no_detection", "no mask file"),
         (lambda root: png(root, FISH[:, :-1]), "mask_rejected", "59 x 40, photo 60 x 40"),
         (lambda root: png(root, FISH[::2, ::2]), "mask_rejected", "30 x 20"),
         (lambda root: png(root, FISH & False), "mask_rejected", "all black"),
@@ -82,7 +86,8 @@ def test_no_mask_from_outside(tmp_path, photo_id):
     png(tmp_path / "out", name="x.png")
     root = png(tmp_path / "root")
     (root / "link").symlink_to(tmp_path / "out")
-    assert ask(root, photo_id=photo_id).status == "no_detection"
+    found = ask(root, photo_id=photo_id, others=[ID])
+    assert (found.status, found.reason) == ("no_detection", "no mask file")
 
 
 def rle(mask):
@@ -110,11 +115,10 @@ def test_coco_unites_the_annotations_of_a_photo(tmp_path):
 
 
 def test_coco_never_gives_a_photo_anothers_mask(tmp_path):
-    sizes = {"a/1.jpg": (40, 60), "b/1.jpg": (40, 60)}
-    one = as_coco(tmp_path / "one.json", ("1.jpg", OUTLINE))
-    assert ask(one, photo_id="a/1.jpg", sizes=sizes).status == "no_detection"
-    two = as_coco(tmp_path / "two.json", ("a/1.jpg", None), ("x/1.jpg", OUTLINE))
-    assert ask(two, photo_id="a/1.jpg", sizes={"a/1.jpg": (40, 60)}).status == "no_detection"
+    one = as_coco(tmp_path / "one.json", ("1.jpg", OUTLINE), (ID, OUTLINE))
+    assert ask(one, photo_id="a/1.jpg", others=["b/1.jpg", ID]).status == "no_detection"
+    two = as_coco(tmp_path / "two.json", ("a/1.jpg", None), ("x/1.jpg", OUTLINE), (ID, OUTLINE))
+    assert ask(two, photo_id="a/1.jpg", others=[ID]).status == "no_detection"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +141,7 @@ def test_coco_never_gives_a_photo_anothers_mask(tmp_path):
 def test_coco_annotations_that_cannot_be(tmp_path, segmentation):
     found = ask(as_coco(tmp_path / "a.json", (ID, segmentation)))
     assert found.status == "mask_rejected" and found.reason
-    assert segmenters.build("imported", {"root": tmp_path / "a.json"}).key_for(ID)
+    assert given(tmp_path / "a.json").key_for(ID)
 
 
 def test_coco_of_another_size(tmp_path):
@@ -156,7 +160,7 @@ def test_no_coco_file_is_named(tmp_path, text):
 
 def test_a_changed_mask_changes_the_key_of_its_photo_alone(tmp_path):
     png(tmp_path), png(tmp_path, name="b/2.png")
-    segmenter = segmenters.build("imported", {"root": tmp_path})
+    segmenter = given(tmp_path, ID, "b/2.jpg", "b/none.jpg")
     before = [segmenter.key_for(p) for p in (ID, "b/2.jpg", "b/none.jpg")]
     png(tmp_path, ~FISH, "b/2.png")
     after = [segmenter.key_for(p) for p in (ID, "b/2.jpg", "b/none.jpg")]
@@ -164,8 +168,125 @@ def test_a_changed_mask_changes_the_key_of_its_photo_alone(tmp_path):
     json.dumps([segmenter.key, after])
     notes = [((ID, OUTLINE), ("b/2.jpg", other)) for other in (OUTLINE, RUNS)]
     lists = [as_coco(tmp_path / f"{i}.json", *entries) for i, entries in enumerate(notes)]
-    one, two = (segmenters.build("imported", {"root": path}) for path in lists)
+    one, two = (given(path, ID, "b/2.jpg") for path in lists)
     assert one.key_for(ID) == two.key_for(ID) and one.key_for("b/2.jpg") != two.key_for("b/2.jpg")
+
+
+def test_masks_that_match_no_photo_are_said(tmp_path):
+    png(tmp_path, name="other/1.png"), png(tmp_path, name="other/2.png")
+    with pytest.raises(UserError, match=r"0 of 2 masks match a photo \(first: other/1\.png\)"):
+        given(tmp_path)
+    with pytest.raises(UserError, match="0 of 1 masks"):
+        given(as_coco(tmp_path / "a.json", ("other.jpg", OUTLINE)))
+    png(tmp_path)
+    assert given(tmp_path).notes == [f"{tmp_path.name}: 1 of 3 masks match a photo (first that does not: other/1.png)."]
+
+
+@pytest.mark.parametrize(
+    "name", ["写真 1.b_mask.png", "種 a/写真 1.b.jpg.png", "masks/種 a/写真 1.B.PNG", "写真 1.b.png"]
+)
+def test_names_as_programs_make_them(tmp_path, name):
+    segmenter = given(png(tmp_path, name=name))
+    [found] = segmenter.segment([PHOTO], [ID])
+    assert (found.mask == FISH).all()
+    [note] = segmenter.notes
+    assert "1 by another name" in note and name in note
+
+
+def picture(root, values, **options):
+    path = (root / ID).with_suffix(".png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path, **options)
+    return root
+
+
+def fishy():
+    """A photo, uint8 (40, 60, 3): a fish, dark at its head and light at its tail, on a ground of another shade."""
+    shades = np.tile(np.linspace(20, 250, 60), (40, 1))
+    ground = shades[::-1, ::-1]
+    return np.dstack([np.where(FISH, shades, ground).astype(np.uint8)] * 3)
+
+
+def test_a_cut_out_gives_its_alpha(tmp_path):
+    alpha = FISH.astype(np.uint8) * 255
+    assert (ask(picture(tmp_path, np.dstack([fishy(), alpha]))).mask == FISH).all()
+
+
+@pytest.mark.parametrize("ground", [0, 255, None])
+def test_a_photo_or_a_cut_out_on_a_plain_ground_is_no_mask(tmp_path, ground):
+    values = fishy()
+    if ground is not None:
+        values = np.where(FISH[..., None], values, ground).astype(np.uint8)
+    found = ask(picture(tmp_path, values))
+    assert found.status == "mask_rejected" and "this is no mask" in found.reason
+
+
+def test_two_values_of_any_kind_are_a_mask(tmp_path):
+    assert (ask(picture(tmp_path, FISH.astype(np.uint8))).mask == FISH).all()
+    assert (ask(picture(tmp_path, np.where(FISH, 90, 30).astype(np.uint8))).mask == FISH).all()
+
+
+def coco_of(path, categories, *annotations, images=((ID, (40, 60)),)):
+    """categories: names, numbered from 1. annotations: dicts, of image 0 unless they say another."""
+    listed = [{"id": i, "file_name": name, "height": h, "width": w} for i, (name, (h, w)) in enumerate(images)]
+    named = [{"id": i, "name": name} for i, name in enumerate(categories, 1)]
+    data = {"images": listed, "categories": named, "annotations": [{"image_id": 0} | a for a in annotations]}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    return path
+
+
+RULER = [[0, 30, 60, 30, 60, 40, 0, 40]]
+
+
+@pytest.mark.parametrize("fish", ["fish", "Fish body", "種 A", "魚"])
+def test_only_categories_of_fish_count(tmp_path, fish):
+    ours = {"category_id": 1, "segmentation": OUTLINE}
+    ruler = {"category_id": 2, "segmentation": RULER}
+    segmenter = given(coco_of(tmp_path / "a.json", [fish, "fishing ruler"], ours, ruler))
+    [found] = segmenter.segment([PHOTO], [ID])
+    assert (found.mask == FISH).all()
+    assert segmenter.notes == [f"a.json: the category {fish} is fish; left out: fishing ruler (1 annotations)."]
+
+
+def test_one_category_is_taken_whatever_it_is_called_and_of_several_one_must_be_fish(tmp_path):
+    ruler = {"category_id": 2, "segmentation": RULER}
+    alone = coco_of(tmp_path / "a.json", ["x", "object"], ruler)
+    assert ask(alone).status == "ok"
+    with pytest.raises(UserError, match=r"a\.json has the categories thing, object, and none is called fish"):
+        given(coco_of(tmp_path / "a.json", ["thing", "object"], {"category_id": 1, "segmentation": OUTLINE}, ruler))
+
+
+def test_what_a_coco_file_says_wrongly_is_a_reason_and_the_rest_is_used(tmp_path):
+    names = ["a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg"]
+    path = coco_of(
+        tmp_path / "a.json",
+        ["fish"],
+        {"id": 7, "image_id": 99, "segmentation": OUTLINE},
+        {"image_id": 0, "segmentation": OUTLINE[0]},
+        {"image_id": 1, "segmentation": [], "bbox": [1, 2, 3, 4]},
+        {"image_id": 2, "segmentation": [[1, 2, 3, 4]]},
+        images=[(name, (40, 60)) for name in names],
+    )
+    segmenter = given(path, *names)
+    flat, boxes, short, none = segmenter.segment([PHOTO] * 4, names)
+    assert (flat.mask == FISH).all()
+    assert boxes.reason == "boxes only, no outline"
+    assert short.reason == "an outline of 4 numbers is no polygon"
+    assert (none.status, none.reason) == ("no_detection", "no fish in the COCO file")
+    assert (
+        "a.json: annotation 7 names image 99, which the file does not list (1 such were left out)." in segmenter.notes
+    )
+
+
+@pytest.mark.parametrize(
+    "outline", [OUTLINE, {"size": [10**9, 10**9], "counts": "0"}, {"size": [10**9, 10**9], "counts": []}]
+)
+def test_sizes_are_held_against_the_photo_before_anything_is_drawn(tmp_path, outline):
+    huge = coco_of(tmp_path / "a.json", ["fish"], {"segmentation": outline}, images=[(ID, (10**9, 10**9))])
+    assert "1000000000 x 1000000000" in ask(huge).reason
+    unsaid = coco_of(tmp_path / "b.json", ["fish"], {"segmentation": outline}, images=[(ID, (0, 0))])
+    found = ask(unsaid)
+    assert found.status == ("ok" if outline is OUTLINE else "mask_rejected")
 
 
 # GrabCut

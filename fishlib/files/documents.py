@@ -14,14 +14,14 @@ MAX_YAML = 1 << 20
 MAX_DEPTH = 64
 
 
-def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
+def read_json(path: Path, max_bytes: int = MAX_BYTES, constants: bool = False) -> Any:
     """What a JSON file says. UserError, naming the file, where it is missing, too large, too deep or no JSON.
 
-    NaN and Infinity, which are no JSON, are refused.
+    NaN and Infinity, which are no JSON but which Python writes, are refused; with constants they come as text.
     """
     text = _text(path, max_bytes, "JSON")
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=str if constants else _no_constant)
     except RecursionError as error:
         raise UserError(f"{path} is nested too deeply to be read as JSON.") from error
     except ValueError as error:  # a JSONDecodeError, or a number of too many digits
@@ -30,9 +30,9 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
     return value
 
 
-def read_object(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+def read_object(path: Path, max_bytes: int = MAX_BYTES, constants: bool = False) -> dict[str, Any]:
     """`read_json` for a file that must hold an object ({...})."""
-    value = read_json(path, max_bytes)
+    value = read_json(path, max_bytes, constants)
     if not isinstance(value, dict):
         raise UserError(f"{path} holds no JSON object ({{...}}) but a {type(value).__name__}.")
     return value

@@ -23,7 +23,11 @@ class Variant(NamedTuple):
 
     @property
     def name(self) -> str:
-        parts = ["crop"] * self.crop + ["mask"] * self.mask
+        parts = []
+        if self.crop:
+            parts.append("crop")
+        if self.mask:
+            parts.append("mask")
         if self.background != "black":
             parts.append(self.background)
         if self.dilations:
@@ -31,16 +35,18 @@ class Variant(NamedTuple):
         return "_".join(parts) or "original"
 
 
-ORIGINAL, CROP = Variant(), Variant(crop=True)
-MASK, CROP_MASK = Variant(mask=True), Variant(crop=True, mask=True)
-BASIC = {v.name: v for v in (ORIGINAL, CROP, MASK, CROP_MASK)}
+ORIGINAL = Variant()
+CROP = Variant(crop=True)
+MASK = Variant(mask=True)
+CROP_MASK = Variant(crop=True, mask=True)
+BASIC = {variant.name: variant for variant in (ORIGINAL, CROP, MASK, CROP_MASK)}
 LABELS = {"original": "Original", "crop": "Crop", "mask": "Mask", "crop_mask": "Crop & Mask"}
 
 
 def variants_of_tables(backgrounds: list[str], dilations: list[int]) -> list[Variant]:
     """The variants of tables 2 to 4, each once: the four basic ones, then colours, then dilations."""
-    colours = [CROP_MASK._replace(background=b) for b in backgrounds]
-    grown = [CROP_MASK._replace(dilations=n) for n in dilations]
+    colours = [CROP_MASK._replace(background=background) for background in backgrounds]
+    grown = [CROP_MASK._replace(dilations=count) for count in dilations]
     return list(dict.fromkeys([*BASIC.values(), *colours, *grown]))
 
 
@@ -54,7 +60,7 @@ def fill(image: np.ndarray, mask: np.ndarray, background: tuple[int, int, int]) 
 
 def crop_window(box: np.ndarray, height: int, width: int, margin: float = 0.0) -> tuple[int, int, int, int]:
     """Whole pixels (x0, y0, x1, y1) that cover an XYXY box and `margin` of its longer side, inside the photo."""
-    x0, y0, x1, y1 = (float(v) for v in box)
+    x0, y0, x1, y1 = (float(side) for side in box)
     pad = margin * max(x1 - x0, y1 - y0)
     left = int(np.clip(np.floor(x0 - pad), 0, width - 1))
     top = int(np.clip(np.floor(y0 - pad), 0, height - 1))
@@ -68,19 +74,17 @@ def to_square(image: np.ndarray, size: int = 224, fit: str = "squash", backgroun
     "letterbox" keeps the shape and pads with `background`."""
     height, width = image.shape[:2]
     if fit == "squash":
-        new_height = new_width = size
-    elif fit == "letterbox":
-        scale = size / max(height, width)
-        new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
-    else:
+        return _resized(image, size, size)
+    if fit != "letterbox":
         raise UserError(f"Unknown fit {fit!r}; choose squash or letterbox.")
-    shrinks = new_height < height or new_width < width
-    small = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    if fit == "squash":
-        return small
+
+    scale = size / max(height, width)
+    new_height = max(1, round(height * scale))
+    new_width = max(1, round(width * scale))
+    top = (size - new_height) // 2
+    left = (size - new_width) // 2
     square = np.full((size, size, 3), background, np.uint8)
-    top, left = (size - new_height) // 2, (size - new_width) // 2
-    square[top : top + new_height, left : left + new_width] = small
+    square[top : top + new_height, left : left + new_width] = _resized(image, new_height, new_width)
     return square
 
 
@@ -105,7 +109,17 @@ def compose(
         mask = dilate(mask, variant.dilations)
     if variant.crop and box is not None:  # before the background is filled: less to fill
         x0, y0, x1, y1 = crop_window(box, *image.shape[:2], margin)
-        image, mask = image[y0:y1, x0:x1], mask[y0:y1, x0:x1] if masked else None
+        image = image[y0:y1, x0:x1]
+        if masked:
+            mask = mask[y0:y1, x0:x1]
     if masked:
         image = fill(image, mask, background)
-    return to_square(image, size, fit, background if variant.mask else (0, 0, 0))
+    padding = background if variant.mask else (0, 0, 0)
+    return to_square(image, size, fit, padding)
+
+
+def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The image at another size, area-averaged where a side shrinks, else cubic."""
+    shrinks = height < image.shape[0] or width < image.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return cv2.resize(image, (width, height), interpolation=how)

@@ -1,7 +1,7 @@
 """Curation: "exactly one whole fish" decided by eye, kept in a CSV, and the hints that help to decide."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from fishlib.errors import UserError
+from fishlib.files.frames import read_table
 from fishlib.files.reads import looked_for
 from fishlib.photos import masks
 
@@ -19,26 +20,26 @@ ANSWERS = ("yes", "no", "unsure")
 MIN_SHARE = 0.1  # ours: a piece of less than a tenth of the mask is a splinter, not a second fish
 # both ours, on pictures 240 px long: 122 sharp photos had 287 and more, blurred by 3 px (sigma, at 640 px) 37 and less;
 # perceptual hashes of 64 bits differed in 6 and more between any two different photos
-BLURRED, NEAR = 40, 4
+BLURRED = 40
+NEAR = 4
 
 
-def read_answers(csv: Path, columns: list[str], answer: str, answers: tuple, optional=()) -> pd.DataFrame:
+def read_answers(
+    csv: Path, columns: list[str], answer: str, answers: tuple[str, ...], optional: Iterable[str] = ()
+) -> pd.DataFrame:
     """A table of answers a person may have made by hand: text, `columns` in their order, the column `answer` in lower
-    case and one of `answers` or empty. A missing file holds no row. UserError as read_decisions."""
+    case and one of `answers` or empty; its index counts the file's rows. A missing file holds no row. UserError, naming
+    the file (and row), for one that is no such table (see frames.read_table)."""
     if not looked_for(Path(csv)).exists():
         return pd.DataFrame(columns=columns, dtype=str)
-    try:
-        frame = pd.read_csv(csv, dtype=str, keep_default_na=False, encoding="utf-8-sig")  # Excel writes a BOM
-    except (OSError, ValueError) as error:
-        raise UserError(f"{csv} cannot be read as a table ({error}); save it as CSV UTF-8.") from error
-    if unknown := sorted({*frame} - {*columns}) or sorted({*columns} - {*optional} - {*frame}):
-        known = ", ".join(columns)
-        raise UserError(f"{csv} has an unknown or missing column ({', '.join(unknown)}); it takes {known}.")
-    frame = frame.reindex(columns=columns, fill_value="")
-    frame[answer] = frame[answer].str.strip().str.lower()
-    for row in frame[~frame[answer].isin(["", *answers])].to_dict("records"):
-        what = f"{row[answer]!r} for {row['photo_id']}"
-        raise UserError(f"{csv} says {what}; {answer} is {', '.join(answers[:-1])} or {answers[-1]}.")
+    needed = [name for name in columns if name not in optional]
+    frame = read_table(csv, needed, optional)[columns]
+    frame[answer] = frame[answer].str.lower()
+    for number, row in frame.iterrows():
+        if row[answer] not in ("", *answers):
+            what = f"{row[answer]!r} for {row['photo_id']}"
+            choices = f"{', '.join(answers[:-1])} or {answers[-1]}"
+            raise UserError(f"{csv}, row {number}, says {what}; {answer} is {choices}.")
     return frame
 
 
@@ -47,23 +48,41 @@ def read_decisions(csv: Path) -> pd.DataFrame:
     one_whole_fish is not decided yet. UserError for a file, column or value that cannot be meant."""
     frame = read_answers(csv, COLUMNS, "one_whole_fish", ANSWERS, optional=["note"])
     frame = frame[frame["one_whole_fish"] != ""]
-    frame = frame.drop_duplicates(COLUMNS[:2])
-    for row in frame[frame["photo_id"].duplicated()].itertuples():
-        raise UserError(f"{csv} decides {row.photo_id} twice and differently; keep one row.")
-    return frame.reset_index(drop=True)
+    compared = frame.assign(photo=frame["photo_id"].map(plain))
+    once = compared.drop_duplicates(["photo", "one_whole_fish"])
+    twice = once[once["photo"].duplicated()]
+    if len(twice):
+        raise UserError(f"{csv} decides {twice['photo_id'].iloc[0]} twice and differently; keep one row.")
+    return once[COLUMNS].reset_index(drop=True)
 
 
 def apply_decisions(manifest: pd.DataFrame, decisions: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
     """(the manifest with rows decided "no" as excluded, {yes, no, unsure: how many photos; unknown: decided
     photo_ids the manifest does not have}). No row goes; unreadable and excluded rows keep their reason."""
-    same = set(manifest["photo_id"].map(plain))
+    photos = manifest["photo_id"].map(plain)
     decided = dict(zip(decisions["photo_id"].map(plain), decisions["one_whole_fish"], strict=True))
-    facts = {answer: sum(decided[p] == answer for p in decided if p in same) for answer in ANSWERS}
-    facts["unknown"] = [p for p in decisions["photo_id"] if plain(p) not in same]
-    refused = manifest["photo_id"].map(lambda p: decided.get(plain(p)) == "no") & (manifest["status"] == "ok")
+    here = set(photos)
+    given = [answer for photo, answer in decided.items() if photo in here]
+    facts: dict = {answer: given.count(answer) for answer in ANSWERS}
+    facts["unknown"] = [photo_id for photo_id in decisions["photo_id"] if plain(photo_id) not in here]
+
+    refused = (photos.map(decided) == "no") & (manifest["status"] == "ok")
     manifest = manifest.copy()
     manifest.loc[refused, ["status", "reason"]] = ["excluded", "curation: no"]
     return manifest, facts
+
+
+def unmatched(table: str, unknown: list[str]) -> list[str]:
+    """What is to be said of rows about photos that are not there: a sentence, or none. table: the file's name."""
+    if not unknown:
+        return []
+    count = f"{len(unknown)} rows" if len(unknown) > 1 else "one row"
+    return [f"{table}: {count} of no photo here (first: {unknown[0]}); a photo_id is <species>/<file name>."]
+
+
+def plain(photo_id: str) -> str:
+    """As compared: Japanese composed alike whatever system or program spelled it, / for \\, no blanks round it."""
+    return unicodedata.normalize("NFC", photo_id.strip().replace("\\", "/").removeprefix("./"))
 
 
 def hints(
@@ -80,47 +99,85 @@ def hints(
     look(photo_id): a small picture, uint8 (h, w, 3), 240 px long: blur and near duplicates. boxes(photo_id): what a
     detector found, XYXY.
     """
-    found, first, hashes = [], {}, {}
-    rows = {} if segments is None else {row.photo_id: row for row in segments.itertuples()}
+    segment_rows = {} if segments is None else {row.photo_id: row for row in segments.itertuples()}
+    doubles = _Doubles()
+    found = []
     for photo in manifest[manifest["status"] == "ok"].itertuples():
-        said = [f"{n} detections"] if (n := separate(boxes(photo.photo_id))) > 1 else []
-        other = first.setdefault(photo.sha256, photo)
-        if other.photo_id != photo.photo_id:
-            said.append(f"exact duplicate of {_named(other, photo)}")
+        said = _of_boxes(boxes(photo.photo_id))
+        copy_of = doubles.same_file(photo)
+        if copy_of is not None:
+            said.append(f"exact duplicate of {_named(copy_of, photo)}")
         elif look is not None:
             picture = look(photo.photo_id)
-            own = imagehash.phash(Image.fromarray(picture))
-            said += [f"looks like {_named(p, photo)}" for p, h in hashes.values() if h - own <= NEAR][:1]
-            hashes[photo.photo_id] = photo, own
-            said += ["blurred or dark"] * (sharpness(picture) < BLURRED)
-        mask = read_mask(rows[photo.photo_id]) if photo.photo_id in rows else None
-        if mask is not None:
-            said += [f"{count} pieces"] if (count := masks.pieces(mask, MIN_SHARE)) > 1 else []
-            said += ["touches the border"] * masks.touches_border(mask)
+            said += [f"looks like {_named(other, photo)}" for other in doubles.alike(photo, picture)[:1]]
+            if sharpness(picture) < BLURRED:
+                said.append("blurred or dark")
+        if photo.photo_id in segment_rows:
+            said += _of_mask(read_mask(segment_rows[photo.photo_id]))
         found += [(photo.photo_id, hint) for hint in said]
     return pd.DataFrame(found, columns=["photo_id", "hint"], dtype=str)
 
 
+class _Doubles:
+    """The photos seen so far, by content and by look."""
+
+    def __init__(self):
+        self.first: dict[str, tuple] = {}  # sha256 -> the first photo that has it
+        self.looks: list[tuple] = []  # (photo, perceptual hash)
+
+    def same_file(self, photo):
+        """The photo seen first with these very bytes; None where this is the first."""
+        first = self.first.setdefault(photo.sha256, photo)
+        return None if first.photo_id == photo.photo_id else first
+
+    def alike(self, photo, picture: np.ndarray) -> list:
+        """The photos seen so far that look like this one, which is remembered."""
+        own = imagehash.phash(Image.fromarray(picture))
+        near = [other for other, look in self.looks if look - own <= NEAR]
+        self.looks.append((photo, own))
+        return near
+
+
 def sharpness(picture: np.ndarray) -> float:
     """Variance of the Laplacian of the grey picture; compare pictures of one size only."""
-    return float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_64F).var())
 
 
 def separate(boxes: list) -> int:
     """How many boxes are left when each that shares half of its union with an earlier one is left out."""
-    kept = []
+    kept: list[np.ndarray] = []
     for box in np.asarray(boxes, float).reshape(-1, 4):
-        sides = [np.clip(np.minimum(box[2:], o[2:]) - np.maximum(box[:2], o[:2]), 0, None).prod() for o in kept]
-        areas = [(box[2:] - box[:2]).prod() + (o[2:] - o[:2]).prod() for o in kept]
-        if all(shared < (area - shared) / 2 for shared, area in zip(sides, areas, strict=True)):
+        if all(_overlap(box, other) < 0.5 for other in kept):
             kept.append(box)
     return len(kept)
 
 
+def _overlap(box: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two boxes XYXY; 1 of two empty ones."""
+    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+    shared = np.clip(sides, 0, None).prod()
+    union = (box[2:] - box[:2]).prod() + (other[2:] - other[:2]).prod() - shared
+    return shared / union if union else 1.0
+
+
+def _of_boxes(boxes: list) -> list[str]:
+    count = separate(boxes)
+    return [f"{count} detections"] if count > 1 else []
+
+
+def _of_mask(mask: np.ndarray | None) -> list[str]:
+    if mask is None:
+        return []
+    said = []
+    count = masks.pieces(mask, MIN_SHARE)
+    if count > 1:
+        said.append(f"{count} pieces")
+    if masks.touches_border(mask):
+        said.append("touches the border")
+    return said
+
+
 def _named(other, photo) -> str:
-    return other.photo_id + ("" if other.species == photo.species else ", of another species")
-
-
-def plain(photo_id: str) -> str:
-    """As compared: Japanese composed alike whatever system or program spelled it, no blanks round it."""
-    return unicodedata.normalize("NFC", photo_id.strip())
+    """Another photo's name, and whether it is said to be another species."""
+    return other.photo_id if other.species == photo.species else f"{other.photo_id}, of another species"

@@ -51,6 +51,8 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
     """
     name = paths.part_of_a_name(method, "The method")
     segmenter = _build(study, method, manifest)
+    if hasattr(segmenter, "notes"):  # of masks that were given: which are not used
+        keep_notes(study, f"segments-{name}", segmenter.notes)
     folder = paths.own_folder(study.out, f"segments/{name}")
     photos = manifest[manifest.status == "ok"]
     entries = {row.photo_id: _entry(study, segmenter, row) for row in photos.itertuples()}

@@ -35,14 +35,14 @@ def resolve(client: Client, name: str) -> Taxon:
         return _only(_taxa(client, [int(name)]), name, told=f"number {name} is {{}} at {TITLE}")
     asked = {"q": name, "is_active": "any", "per_page": 30}
     found = [t for t in _results(client, "/taxa", asked) if _is_species(t) and whole(t.get("id")) is not None]
-    same = [t for t in found if our_species._plain(_name(t)) == our_species._plain(name)]
+    same = [t for t in found if our_species.plain(_name(t)) == our_species.plain(name)]
     active = [t for t in same if t.get("is_active")]
     if active:
         return _only(active, name, told="")
     successors = [new for old in same for new in old.get("current_synonymous_taxon_ids") or ()]
     if same:
         return _only(_taxa(client, successors), name, told=f"{name} is called {{}} at {TITLE}")
-    other = [t for t in found if our_species._plain(plain(t.get("matched_term"))) == our_species._plain(name)]
+    other = [t for t in found if our_species.plain(plain(t.get("matched_term"))) == our_species.plain(name)]
     other = [t for t in other if t.get("is_active")]
     if other:
         return _only(other, name, told=f"{name} is a name of {{}} at {TITLE}")

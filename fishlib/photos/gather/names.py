@@ -80,7 +80,7 @@ def of_list(names: list[str]) -> dict[str, Species]:
     for name in names:
         one = _species(name, {})
         first = found.setdefault(fold(one.folder), one)
-        if species._plain(first.name) != species._plain(one.name):
+        if species.plain(first.name) != species.plain(one.name):
             raise UserError(f"{first.name} and {name} would share the folder {one.folder}; rename one of them.")
         of_name[name] = first
     return of_name

@@ -74,6 +74,7 @@ def test_by_an_interval_the_quantiles_are_those_of_its_law():
     student = (2.262157 + 0.883404) / (2 * 2.262157)  # t with 9 degrees of freedom, from a printed table
     assert power.smallest_by_interval(-1, 3, draws=10) == pytest.approx(4 * student, abs=1e-4)
     assert math.isnan(power.smallest_by_interval(float("nan"), float("nan")))
+    assert math.isnan(power.smallest_by_interval(2.5, 2.5, draws=10))  # every draw agreed
 
 
 def test_half_the_difference_needs_four_times_as_many_photos():

@@ -84,8 +84,11 @@ def smallest_by_interval(
     interval is as wide as this one: the sum of two quantiles times the standard error, a normal approximation.
 
     draws: how many K-shot draws made the interval (Student's t with draws - 1 degrees of freedom), None for an
-    interval over photos or groups. NaN without an interval.
+    interval over photos or groups. NaN without an interval, and for one of no width: where every draw agrees, nothing
+    tells how much another would differ.
     """
+    if not hi > lo:
+        return float("nan")
     law = stats.norm() if draws is None else stats.t(max(draws - 1, 1))
     error = (hi - lo) / 2 / law.isf(0.025)
     return float((law.isf(alpha / 2) + law.ppf(chance)) * error)

@@ -6,6 +6,8 @@ Only `fetch` downloads, with its own code since pooch cannot go on where a cut c
 import errno
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ from urllib.parse import quote
 
 import pooch
 import requests
+import urllib3
 import yaml
 from tqdm import tqdm
 
@@ -21,8 +24,12 @@ from fishlib.errors import NotRun, UserError
 from fishlib.files import writing
 
 MANIFEST = Path(__file__).with_name("weights.yaml")
+GOOD = ("ok", "first use")
 TRIES = 3  # so often an address is asked to go on after a cut connection
 TIMEOUT = 60  # seconds without a byte
+SLOWEST = 20_000  # bytes a second on the whole; slower is no download that would end
+PATIENCE = 120  # seconds before the pace is held against that
+MAX_UNKNOWN = 8 << 30  # bytes of a file whose size the manifest does not say
 
 
 def manifest() -> dict[str, dict]:
@@ -38,18 +45,38 @@ def list_(name: str | None = None, folder: Path | None = None, rehash: bool = Fa
     """
     rows = [row for key in (manifest() if name is None else [name]) for row in _files(key, folder)]
     for row in rows:
-        path, note = row["path"], row["note"]
-        there, first = path.is_file(), note.read_text(encoding="utf-8")[:64] if note.is_file() else None
-        noted = first if there and first and note.stat().st_mtime_ns >= path.stat().st_mtime_ns else None
-        row["got"] = got = cache.file_hash(path) if there and rehash else noted
-        expected, good = row["sha256"] or first, "ok" if row["sha256"] else "first use"
-        status = "no hash known" if not expected else good if got == expected else "wrong"
-        row["status"] = "missing" if not there else status if got else "not checked"
-        row["present"] = there and row["size"] in (None, path.stat().st_size)
-        if rehash and status == good and there:
+        path = row["path"]
+        is_there = path.is_file()
+        first = _noted(row["note"])
+        row["got"] = None
+        if is_there and rehash:
+            row["got"] = cache.file_hash(path)
+        elif is_there and first and row["note"].stat().st_mtime_ns >= path.stat().st_mtime_ns:
+            row["got"] = first
+
+        row["status"] = _status(row, first) if is_there else "missing"
+        row["present"] = is_there and row["size"] in (None, path.stat().st_size)
+        if rehash and row["status"] in GOOD:
             with suppress(UserError):  # a folder shared read-only can still be checked
-                writing.write_text(note, f"{got}  {path.name}\n")
+                writing.write_text(row["note"], f"{row['got']}  {path.name}\n")
     return rows
+
+
+def _noted(note: Path) -> str | None:
+    """The hash kept beside a file when it was last hashed; None without one."""
+    return note.read_text(encoding="utf-8", errors="replace")[:64] if note.is_file() else None
+
+
+def _status(row: dict, first: str | None) -> str:
+    """What is to be said of a file that is there; first: its hash as it was noted first."""
+    if not row["got"]:
+        return "not checked"
+    expected = row["sha256"] or first
+    if not expected:
+        return "no hash known"
+    if row["got"] != expected:
+        return "wrong"
+    return "ok" if row["sha256"] else "first use"
 
 
 def home() -> Path:
@@ -146,8 +173,11 @@ def _download(row: dict, progress: bool) -> None:
 
 
 def _receive(url: str, part: Path, row: dict, progress: bool) -> None:
-    """Raises requests.HTTPError for a wrong answer, another RequestException for a lost connection, any
-    other OSError for the disk."""
+    """One answer of one address into `part`: never more bytes than the manifest says, never at a crawl for hours.
+
+    Raises requests.HTTPError for a wrong answer, another RequestException for a lost or endlessly slow connection,
+    any other OSError for the disk.
+    """
     size, sha256 = row["size"], row["sha256"]
     have = part.stat().st_size if sha256 and part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -157,16 +187,52 @@ def _receive(url: str, part: Path, row: dict, progress: bool) -> None:
             raise requests.ConnectionError("range not satisfiable")
         reply.raise_for_status()
         start = have if reply.status_code == 206 else 0  # a server without Range sends all of it again
-        length = reply.headers.get("Content-Length")
-        total = start + int(length) if length else size
+        total = _offered(reply, start) or size
         if size and total != size:
             raise requests.HTTPError(f"offers {total} bytes instead of {size}")
         if total and total - start > shutil.disk_usage(part.parent).free:
             raise OSError(errno.ENOSPC, "too little space")
+
         bar = tqdm(desc=part.stem, total=total, initial=start, unit="B", unit_scale=True, disable=not progress)
         with bar, part.open("ab" if start else "wb") as f:
-            for block in reply.iter_content(1 << 16):
+            for block in _bounded(reply, (size or MAX_UNKNOWN) - start, part):
                 bar.update(f.write(block))
     if sha256 and (got := cache.file_hash(part)) != sha256:
         part.unlink()
         raise requests.HTTPError(f"sent a file with sha256 {got} instead of {sha256}, which was removed")
+
+
+def _offered(reply: requests.Response, start: int) -> int | None:
+    """Bytes of the whole file as the answer has it; None where it does not say. HTTPError for an odd answer."""
+    coding = reply.headers.get("Content-Encoding", "identity")
+    if coding != "identity":  # compressed, its size would say nothing of what comes out
+        raise requests.HTTPError(f"sends the file as {coding[:20]!r}, which was not asked for")
+    length = reply.headers.get("Content-Length")
+    if not length:
+        return None
+    if not (length.isascii() and length.isdigit() and len(length) < 16):
+        raise requests.HTTPError(f"says a length of {length[:20]!r}")
+    return start + int(length)
+
+
+def _block(reply: requests.Response) -> bytes:
+    """What has come of an answer, at most 64 KiB, without waiting for more; b"" at its end. RequestException."""
+    try:
+        return reply.raw.read1(1 << 16)
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(str(error)) from error
+
+
+def _bounded(reply: requests.Response, most: int, part: Path) -> Iterator[bytes]:
+    """The blocks of an answer; HTTPError, `part` removed, after more than `most` bytes; a crawl is a cut."""
+    begun = time.monotonic()
+    came = 0
+    while block := _block(reply):
+        came += len(block)
+        if came > most:
+            part.unlink(missing_ok=True)
+            raise requests.HTTPError("sends more bytes than the file has")
+        yield block
+        seconds = time.monotonic() - begun
+        if seconds > PATIENCE and came < SLOWEST * seconds:
+            raise requests.ConnectionError("too slow")

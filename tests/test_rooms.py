@@ -1,6 +1,7 @@
 """The rooms of the package: data goes one way through them, and a cache key knows all the code it rests on."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,43 @@ def test_arrows_go_down_only(module):
 def test_every_room_says_what_comes_in_and_what_goes_out(room):
     source = (PACKAGE / room / "__init__.py").read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(source))
+
+
+OPENS = re.compile(
+    r"pd\.read_\w+|json\.loads?|yaml\.\w*load|torch\.load|Image\.open|cv2\.imread|np\.(?:load|fromfile)|pickle\.\w+"
+    r"|safe_open|load_file|nbformat\.read|zipfile\.ZipFile|(?<![\w.])open\("
+)
+# who opens such files outside the room files/, and why that may be
+OPENERS = {
+    "photos.decode": "the gate of pictures",
+    "show.views": "its own thumbnails, and cells of a table that files/ read",
+    "show.widgets.detail": "cells of a table that files/ read",
+    "show.report": "figures as PNG alone, sizes held first",
+    "show.report.notebook_pages": "notebooks of a run, bytes held first, cleaned afterwards",
+    "naming.checkpoints": "text that files/tensors read",
+    "naming.pretrain": "its own state to go on from, read by files/tensors",
+    "removal.segmenting": "artifacts that the cache read",
+    "cache": "arrays of the cache, without pickle",
+    "photos.gather.client": "answers of a service, bytes held first",
+    "run": "the package's notebooks as they are executed",
+    "warm": "the package's notebooks",
+    "weights": "the package's list",
+    "zoo.settings": "the package's list",
+    "scores.published": "the paper's tables",
+    "training.data": "what the trainer drew itself",
+    "training.evaluate": "the zoo's own files",
+    "training.train": "the zoo's own files",
+}
+
+
+def test_files_of_strangers_are_opened_in_few_places():
+    opening = set()
+    for module, file in modules().items():
+        code = ast.unparse(ast.parse(file.read_text(encoding="utf-8")))  # without comments
+        if OPENS.search(code) and not module.startswith("files"):
+            opening.add(module)
+    assert opening - set(OPENERS) == set(), "open it through fishlib.files, or say here why not"
+    assert set(OPENERS) - opening == set(), "no longer opens anything; take it off the list"
 
 
 STAGES = {  # a stage -> some of what its result rests on, by way of other modules or inside functions

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def server(monkeypatch):
                 self.send_error(416)
                 return
             self.send_response(206 if start else 200)
+            if self.path in http.odd:
+                http.odd[self.path](self)
+                return
             self.send_header("Content-Length", str(len(http.data) - start))
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(http.data) - 1}/{len(http.data)}")
@@ -55,6 +59,7 @@ def server(monkeypatch):
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.data, http.seen, http.cuts, http.ranges, http.paths = DATA, [], 0, True, {}
+    http.odd = {}  # path -> what answers in its own way from the headers on
     http.handle_error = lambda *_: None  # a client that hangs up is part of the tests
     http.url = f"http://127.0.0.1:{http.server_port}/"
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -326,3 +331,55 @@ def test_the_manifest_is_complete_and_https():
         for file in entry["files"]:
             assert file["sha256"] is None or len(file["sha256"]) == 64 == len(file["sha256"].strip())
             assert file["size"] is None or file["size"] > 0
+
+
+# Servers that mean no good
+
+
+def endless(handler):
+    """No length, and no end."""
+    handler.end_headers()
+    while True:
+        handler.wfile.write(bytes(1 << 16))
+
+
+def trickling(handler):
+    """The right file, a byte at a time."""
+    handler.send_header("Content-Length", str(len(DATA)))
+    handler.end_headers()
+    for byte in DATA:
+        handler.wfile.write(bytes([byte]))
+        time.sleep(0.02)
+
+
+def compressed(handler):
+    """A gzip bomb: the size it states says nothing of what comes out."""
+    handler.send_header("Content-Length", str(len(DATA)))
+    handler.send_header("Content-Encoding", "gzip")
+    handler.end_headers()
+    handler.wfile.write(DATA)
+
+
+def no_number(handler):
+    handler.send_header("Content-Length", "abc")
+    handler.end_headers()
+
+
+@pytest.mark.parametrize(
+    ("answer", "size", "said"),
+    [
+        (endless, len(DATA), "more bytes than the file has"),
+        (endless, None, "more bytes than the file has"),
+        (trickling, len(DATA), "cut"),
+        (compressed, len(DATA), "gzip"),
+        (no_number, len(DATA), "'abc'"),
+    ],
+)
+def test_a_download_is_bounded_in_bytes_and_time(fetch, server, tmp_path, monkeypatch, answer, size, said):
+    monkeypatch.setattr(weights, "PATIENCE", 0.5)
+    monkeypatch.setattr(weights, "MAX_UNKNOWN", 4 << 20)
+    server.odd["/tiny.pth"] = answer
+    with pytest.raises(UserError, match=said):
+        fetch(size=size, sha256=HASH if size else None)
+    kept = [path.stat().st_size for path in (tmp_path / "weights").glob("tiny.pth*")]
+    assert sum(kept) <= len(DATA)

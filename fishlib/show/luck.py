@@ -1,12 +1,15 @@
 """What notebook 05 shows: the verdict as text, and contrasts, shares and printed counts as tables that people read."""
 
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 
 from fishlib.beyond import halves as fair
 from fishlib.beyond.evidence import Evidence
 from fishlib.beyond.verdict import Verdict
+from fishlib.errors import UserError
+from fishlib.files.frames import read_frame
 from fishlib.photos.composite import LABELS
 from fishlib.scores import printed
 from fishlib.scores.contrasts import EXPLORATORY
@@ -122,9 +125,9 @@ def halves(study: Study) -> pd.DataFrame:
     paths = [study.out / name for name in (fair.CONTRASTS, fair.SHARES)]
     if study.classifier is not None or not all(path.is_file() for path in paths):
         return pd.DataFrame()
-    tested = pd.read_csv(paths[0], keep_default_na=False, na_values=[""])
+    tested = _numbers(paths[0], ["difference", "lo", "hi", "p_holm"])
     tested = tested[tested["family"] != EXPLORATORY].set_index(["learnt_from", "variant"])
-    right = pd.read_csv(paths[1]).set_index(["learnt_from", "variant"])
+    right = _numbers(paths[1], ["micro_f1", "macro_f1"]).set_index(["learnt_from", "variant"])
     rows = []
     for variant in right.loc[fair.SAME].index:
         row = {"input": input_label(variant), "learnt from": input_label(fair.learns_from(variant))}
@@ -190,3 +193,13 @@ def _p_value(value: float) -> str:
     if pd.isna(value):
         return NOTHING
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _numbers(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A table that notebook 05 kept, these columns as numbers (NaN where empty). UserError where it was damaged."""
+    frame = read_frame(path, ["learnt_from", "variant", *columns])
+    try:
+        frame[columns] = frame[columns].apply(pd.to_numeric)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); run notebook 05 again.") from error
+    return frame

@@ -111,6 +111,25 @@ def keep(study: Study, source: Path, used: str, noted: Iterable[str], contents: 
         "files": files,
     }
     writing.write_text(_file(study, source), json.dumps(kept, ensure_ascii=False))
+    _take_over(study, source, files)
+
+
+def _take_over(study: Study, source: Path, files: dict[str, dict[str, str]]) -> None:
+    """What a notebook wrote over is its own from then on: earlier ones, which never read it so, do not answer for it.
+
+    Notebook 01 writes the true masks of all photos, say, and 02 those that the curation left.
+    """
+    for record in sorted((study.out / FOLDER).glob("*.json")):
+        earlier = Path(record.stem)
+        kept = _kept(study, earlier)
+        if record.stem >= source.stem or kept is None:
+            continue
+        for name, there in kept["files"].items():
+            mine = files.get(name, {})
+            kept["files"][name] = {
+                below: content for below, content in there.items() if mine.get(below, content) == content
+            }
+        writing.write_text(record, json.dumps(kept, ensure_ascii=False))
 
 
 def forget(study: Study, source: Path) -> None:

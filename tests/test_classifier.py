@@ -258,7 +258,7 @@ def test_unknown_species_are_all_named_with_near_misses(tmp_path):
 def test_every_synonym_leads_to_one_of_the_17():
     from fishlib.photos import matching, species
 
-    table = matching._read(matching.SYNONYMS)
+    table = matching._synonyms(matching.SYNONYMS)
     assert table
     for synonym, accepted in table.items():
         assert species.find(accepted), accepted

@@ -162,8 +162,9 @@ def test_what_nobody_checked_is_named(copy):
     without_truth = study.__class__(**{**study.__dict__, "masks": None})
     assert evidence._unchecked(without_truth) == ("the cut-outs", "the photos")
     photo = curated(study)["photo_id"].iloc[0]
-    (copy / "reviews.csv").write_text(f"photo_id,method,reviewer,verdict\n{photo},{study.method},A,good\n")
-    (copy / "curation.csv").write_text(f"photo_id,one_whole_fish,note\n{photo},yes,\n")
+    verdict_row = {"photo_id": photo, "method": study.method, "reviewer": "A", "verdict": "good"}
+    write_frame(pd.DataFrame([verdict_row]), copy / "reviews.csv")
+    write_frame(pd.DataFrame([{"photo_id": photo, "one_whole_fish": "yes", "note": ""}]), copy / "curation.csv")
     assert evidence._unchecked(without_truth) == ()
 
 

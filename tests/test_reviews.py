@@ -35,7 +35,10 @@ def test_the_latest_verdict_of_a_reviewer_counts_and_an_empty_one_takes_it_back(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (HEAD + "a/1.jpg,detic,Ann,fine\n", r"reviews\.csv says 'fine' for a/1.jpg; verdict is good, bad or unsure"),
+        (
+            HEAD + "a/1.jpg,detic,Ann,fine\n",
+            r"reviews\.csv, row 2, says 'fine' for a/1.jpg; verdict is good, bad or unsure",
+        ),
         ("photo_id,method,verdict\na/1.jpg,detic,good\n", "reviewer"),
         (HEAD.strip() + ",date\na/1.jpg,detic,Ann,good,today\n", "date"),
         (HEAD + 'a/1.jpg,"det', "cannot be read"),

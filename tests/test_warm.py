@@ -89,6 +89,17 @@ def test_a_decision_and_a_new_photo_are_read_by_the_curation(done, edit):
     assert stale(done) == ["01"]
 
 
+def test_what_a_later_notebook_writes_over_is_its_own(done, edit):
+    out, second = done[0], run.notebooks()[1]
+    for record in (out / warm.FOLDER).glob("*.json"):
+        edit(record, record.read_text(encoding="utf-8"))  # put back afterwards
+    written = out / "segments" / "truth" / "index.csv"
+    edit(written)
+    assert "01" in stale(done)
+    warm.keep(opening.asked(str(out), **done[1]), second, "key", [str(written)], warm.Contents())
+    assert "01" not in stale(done)
+
+
 def test_a_parameter_is_read_by_every_notebook(done):
     assert stale(done, offline=False) == ALL
 

@@ -32,6 +32,8 @@ def note_if_asked() -> None:
     seen: set[str] = set()
 
     def note(event: str, arguments: tuple) -> None:
+        if event == "open" and arguments[1] is None and _is_folder(arguments[0]):
+            return  # opened to be kept on the disk (fsync), not to be listed
         if event in FIRST:
             paths = arguments[:1]
         elif event == "os.rename":
@@ -56,6 +58,13 @@ def noted(file: Path) -> set[str]:
         except ValueError:  # the last line of a process that was killed
             continue
     return found
+
+
+def _is_folder(path) -> bool:
+    try:
+        return os.path.isdir(path)  # noqa: PTH112 - a path of any kind, or a number
+    except (TypeError, ValueError):
+        return False
 
 
 def _text(path) -> str:

@@ -22,20 +22,35 @@ def turned(angle: float) -> np.ndarray:
 
 
 def _points(rng, shape: str, before) -> np.ndarray:
-    """(k, 2) along x from -0.5 to 0.5."""
+    """Points (k, 2) of a stroke, x and y in lengths of the thing, from its shape in props.csv.
+
+    before: the points of the stroke below, which a dash follows. ValueError for a shape that there is not.
+    """
     name, *words = shape.split()
-    v = list(map(float, words))
+    numbers = [float(word) for word in words]
     if name in ("poly", "line"):
-        return np.reshape(v, (-1, 2))
-    if name == "oval":  # length, thickness, centre, bluntness
-        t = np.linspace(0, 2 * np.pi, 48)
-        edge = np.sign(np.sin(t)) * np.abs(np.sin(t)) ** v[4]
-        return np.stack([-np.cos(t) * v[0] / 2 + v[2], edge * v[1] / 2 + v[3]], 1)
+        return np.reshape(numbers, (-1, 2))
+    if name == "oval":
+        return _oval(*numbers)
     if name == "bend":
-        t = np.linspace(-0.5, 0.5, 40)
-        wave = sum(rng.normal(0, v[0] / f) * np.sin(4 * f * t + rng.uniform(0, 6)) for f in (1, 2, 3))
-        return np.stack([t * v[1], wave], 1)
-    return before if len(before) > 2 else np.linspace(*before, 40)  # dash
+        return _bend(rng, *numbers)
+    if name == "dash":
+        return before if len(before) > 2 else np.linspace(*before, 40)
+    raise ValueError(f"props.csv knows no shape {name!r}")
+
+
+def _oval(length: float, thickness: float, x: float, y: float, bluntness: float) -> np.ndarray:
+    """The outline (48, 2) of an oval round (x, y)."""
+    turn = np.linspace(0, 2 * np.pi, 48)
+    edge = np.sign(np.sin(turn)) * np.abs(np.sin(turn)) ** bluntness
+    return np.stack([-np.cos(turn) * length / 2 + x, edge * thickness / 2 + y], 1)
+
+
+def _bend(rng, amplitude: float, length: float) -> np.ndarray:
+    """A line (40, 2) that wavers at random: three waves, the shorter the flatter."""
+    along = np.linspace(-0.5, 0.5, 40)
+    wave = sum(rng.normal(0, amplitude / f) * np.sin(4 * f * along + rng.uniform(0, 6)) for f in (1, 2, 3))
+    return np.stack([along * length, wave], 1)
 
 
 def put(layers: dict, at, alpha, rgb, gloss: float, radius: float, drop: tuple, shadow: float) -> None:

@@ -84,8 +84,9 @@ def _build(study: Study, method: str, manifest: pd.DataFrame) -> segmenters.Segm
     if root is None:
         return segmenters.build(method, params, study.device, study.offline)
 
-    # masks made by another program stand in for any method
-    sizes = {row.photo_id: (int(row.height), int(row.width)) for row in manifest[manifest.status == "ok"].itertuples()}
+    # masks made by another program stand in for any method; those of photos that were left out belong to a photo, too
+    seen = manifest[manifest["height"] > 0]
+    sizes = {row.photo_id: (int(row.height), int(row.width)) for row in seen.itertuples()}
     return segmenters.build("imported", {"root": root, "sizes": sizes})
 
 

@@ -223,7 +223,7 @@ def _another_skin(rng, image: np.ndarray, fish: np.ndarray) -> np.ndarray:
 
 
 def _cover(rng, image: np.ndarray, label: np.ndarray) -> None:
-    """A thing of one colour in front, in place."""
+    """A thing of one colour in front, in place; the picture has more than 5 pixels a side."""
     h, w = label.shape
     height, width = rng.integers(4, max(5, h // 8)), rng.integers(4, max(5, w // 8))
     y, x = rng.integers(0, h - height), rng.integers(0, w - width)

@@ -56,7 +56,7 @@ def _bert() -> tuple:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vocab.txt"
         file.write_text("\n".join(words), encoding="utf-8")
-        tokenizer = BertTokenizerFast(vocab_file=str(file))
+        tokenizer = BertTokenizerFast.from_pretrained(folder)  # its argument for the file has another name in 5
     return tokenizer, BertModel(BertConfig(vocab_size=len(words), **settings("bert")))
 
 

@@ -123,7 +123,7 @@ def our_recipe(boxes: np.ndarray, kind: str):
     found = gdino.detect(detectors()[kind], [photo()], "Fish", 0.0)[0]
     [seen] = sam.encode(model, [photo()])
     logits, ious = sam.decode(model, seen, boxes)
-    small = sam.uncovered(seen, logits.flatten(0, 1), model.image_encoder.img_size)
+    small = sam.uncovered(model, seen, logits.flatten(0, 1))
     to_small = np.float32([small.shape[2] / PHOTO[1], small.shape[1] / PHOTO[0]] * 2)
     n = len(small)
     asked = boxes.repeat(3, 0) * to_small

@@ -66,7 +66,7 @@ def draw(species, seed=0):
 def segment(photo, method="gdino-sam", **options):
     """What a method finds in one photo: a Segmentation at the photo's own size.
 
-    photo: an array, or a file. method: gdino-sam, sam-clip, detic or grabcut; "module:function", or a function of your
+    photo: an array, or a file. method: one that `fishlib cut --help` names; "module:function", or a function of your
     own from a photo to its mask; or what fishlib.segmenter returned, which for many photos loads its networks once.
     options: as fishlib.segmenter.
 

@@ -79,7 +79,10 @@ def cut(
     paths: Annotated[list[Path], typer.Argument(help="Photos or folders of photos.")],
     out: Annotated[Path, typer.Option(help="Folder for cut-outs, masks/ and index.csv.")],
     method: Annotated[
-        str, typer.Option(help="gdino-sam, sam-clip, detic, grabcut, or module:function of your own.")
+        str,
+        typer.Option(
+            help="gdino-sam, sam-clip, detic, gdino-sam2, sam3, rembg, grabcut, or module:function of your own."
+        ),
     ] = "gdino-sam",
     background: Annotated[str, typer.Option(help="black, white, transparent or #rrggbb.")] = "black",
     crop: Annotated[bool, typer.Option("--crop", help="Cut to the detected box.")] = False,

@@ -95,7 +95,7 @@ def test_odd_sizes(models, h, w):
     [seen] = sam.encode(models[1], [photo(0, h, w)])
     logits, _ = sam.decode(models[1], seen, [0, 0, w, h])
     assert sam.upscale(models[1], seen, logits[0]).shape == (3, h, w)
-    small = sam.uncovered(seen, logits[0], SIDE)
+    small = sam.uncovered(models[1], seen, logits[0])
     assert small.shape[0] == 3 and max(small.shape) == 32 and min(small.shape) >= 1
 
 

@@ -19,7 +19,8 @@ BACKGROUNDS = {  # table 3; pure RGB colours are our choice, the paper names col
     "red": (255, 0, 0),
     "white": (255, 255, 255),
 }
-METHODS = ("gdino-sam", "sam-clip", "detic", "grabcut")  # removal/segmenters has a module for each
+# removal/segmenters has a module for each: the paper's, those of today, and one without a network
+METHODS = ("gdino-sam", "sam-clip", "detic", "gdino-sam2", "sam3", "rembg", "grabcut")
 TRUTH = "truth"  # the true masks in a method's place
 MAX_TEXT = 4096  # letters of a value; the longest are paths
 MAX_NUMBER = 1e9  # of a method's option; its module knows what makes sense

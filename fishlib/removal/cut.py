@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fishlib import cache
+from fishlib import cache, profiles
 from fishlib.errors import UnreadablePhoto, UserError
 from fishlib.files import locks, writing
 from fishlib.photos import decode, ground, masks
@@ -102,7 +102,8 @@ def _settings(
     if dilate < 0:
         raise UserError(f"--dilate {dilate} is no number of dilations; give 0 or more.")
     if method == "imported":
-        raise UserError("Masks that are there already need no method; choose gdino-sam, sam-clip, detic or grabcut.")
+        known = ", ".join(profiles.METHODS)
+        raise UserError(f"Masks that are there already need no method; choose one of {known}.")
     segmenter = segmenters.build(method, params, device, offline)
     key = cache.key(segmenter=segmenter.key)[:12]
     text = f"{method} background={background} crop={crop} dilate={dilate} {key}"

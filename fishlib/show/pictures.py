@@ -90,8 +90,8 @@ def pipeline(photo, box, candidates, mask, variants: dict, top5: list, facts: di
 def why_mask(photo, detail: dict, mask, title: str = "Why this mask", facts=None, most: int = 7) -> Figure:
     """What a mask was chosen from: the boxes, the distinct candidates with their scores, the mask as cleaned.
 
-    photo: uint8 (H, W, 3); detail: what gdino_sam keeps beside its mask (segments.why); mask: bool (H, W) or None
-    where it was rejected.
+    photo: uint8 (H, W, 3); detail: what a method with the adjustment keeps beside its mask (segments.why); mask: bool
+    (H, W) or None where it was rejected.
     """
     height, width = photo.shape[:2]
     detail_height, detail_width = detail["size"]
@@ -103,7 +103,7 @@ def why_mask(photo, detail: dict, mask, title: str = "Why this mask", facts=None
     labels = [f"{len(boxes)} box{'es' * (len(boxes) > 1)} found, {len(tried) - len(boxes)} more tried"]
     for place, (candidate, alike) in enumerate(candidates):
         chosen = "CHOSEN, " if place == 0 else ""
-        scores = [f"{SCORES.get(name, name)} {candidate[name]:.2f}" for name in adjust.WEIGHTS]
+        scores = [f"{SCORES.get(name, name)} {candidate[name]:.2f}" for name in adjust.WEIGHTS if name in candidate]
         labels.append("\n".join([f"{chosen}score {candidate['total']:.3f}, {alike} alike", *scores]))
     labels.append("rejected" if mask is None else "after opening and closing")
 

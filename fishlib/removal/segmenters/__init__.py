@@ -47,20 +47,30 @@ MODULES = {
     "imported": "fishlib.removal.segmenters.imported",
     "grabcut": "fishlib.removal.segmenters.grabcut",
     "gdino-sam": "fishlib.removal.segmenters.gdino_sam",
+    "gdino-sam2": "fishlib.removal.segmenters.gdino_sam2",
+    "sam3": "fishlib.removal.segmenters.sam3",
     "sam-clip": "fishlib.removal.segmenters.sam_clip",
     "detic": "fishlib.removal.segmenters.detic",
+    "rembg": "fishlib.removal.segmenters.rembg",
 }
 LABELS = {
     "gdino-sam": "GDINO-SAM",
+    "gdino-sam2": "GDINO-SAM 2",
+    "sam3": "SAM 3",
     "sam-clip": "SAM-CLIP",
     "detic": "Detic",
     "grabcut": "GrabCut",
+    "rembg": "rembg",
     "imported": "imported",
     "truth": "truth",
 }
-
-
-ZOO = {"gdino-sam": ("gdino", "sam"), "sam-clip": ("sam", "clip"), "detic": ("model",)}  # options that take it
+# options that take the zoo's checkpoints, and whether they do where nothing is said
+ZOO = {
+    "gdino-sam": {"gdino": "zoo", "sam": "zoo"},
+    "gdino-sam2": {"gdino": ""},
+    "sam-clip": {"sam": "zoo", "clip": "zoo"},
+    "detic": {"model": "zoo"},
+}
 
 
 def label(method: str, params: dict) -> str:
@@ -68,7 +78,8 @@ def label(method: str, params: dict) -> str:
     name = LABELS.get(method, method)
     if "masks" in params:
         return name
-    on_zoo = any(params.get(option, "zoo") == "zoo" for option in ZOO.get(method, ()))
+    options = {**ZOO.get(method, {}), **params}
+    on_zoo = any(options[option] == "zoo" for option in ZOO.get(method, ()))
     return f"{name} (stand-in)" if on_zoo else name
 
 

@@ -111,18 +111,28 @@ def score(logits, ious, boxes, tried, detector) -> dict[str, np.ndarray]:
         "share": box_share(candidates, tried),
         "stability": stability(logits),
     }
-    mean = sum(weight * scores[name] for name, weight in WEIGHTS.items()) / sum(WEIGHTS.values())
-    scores["total"] = np.where(candidates.any((1, 2)), mean, 0.0)  # an empty mask never wins
+    scores["total"] = total(scores, candidates)
     return scores
+
+
+def total(scores: dict[str, np.ndarray], candidates: np.ndarray) -> np.ndarray:
+    """(n,) weighted mean of those scores that WEIGHTS names; 0 for an empty mask, which never wins.
+
+    candidates: bool (n, h, w).
+    """
+    weights = {name: weight for name, weight in WEIGHTS.items() if name in scores}
+    mean = sum(weight * scores[name] for name, weight in weights.items()) / sum(weights.values())
+    return np.where(candidates.any((1, 2)), mean, 0.0)
 
 
 def why(scores: dict[str, np.ndarray], best: int) -> str:
     """One phrase for the reader: how good the chosen candidate is and what speaks for it most."""
-    lead = {name: WEIGHTS[name] * (scores[name][best] - scores[name].mean()) for name in WEIGHTS}
+    voting = [name for name in WEIGHTS if name in scores]
+    lead = {name: WEIGHTS[name] * (scores[name][best] - scores[name].mean()) for name in voting}
     strongest = max(lead, key=lead.get)
-    total = scores["total"]
-    how = f"score {total[best]:.2f} (mean {total.mean():.2f}), ahead most in {strongest}"
-    return f"best of {len(total)} candidates, {how}"
+    totals = scores["total"]
+    how = f"score {totals[best]:.2f} (mean {totals.mean():.2f}), ahead most in {strongest}"
+    return f"best of {len(totals)} candidates, {how}"
 
 
 def kernel_side(box: np.ndarray, share: float) -> int:

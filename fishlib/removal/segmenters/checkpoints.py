@@ -19,20 +19,22 @@ SHORT = {
 }
 
 
-def locate(spec: str, offline: bool) -> Path | None:
+def locate(part: str, spec: str, offline: bool) -> Path | None:
     """The file or folder of a checkpoint: a SHORT name, a name of the manifest or a path; None for "zoo".
 
+    part: what it is for, by the zoo's name where the zoo has one (gdino, say); UserError for "zoo" where it has none.
     Raises NotRun with the file that is missing and where to put it. Never downloads.
     """
-    return locate_all({"checkpoint": spec}, offline)["checkpoint"]
+    return locate_all({part: spec}, offline)[part]
 
 
 def locate_all(specs: dict[str, str], offline: bool) -> dict[str, Path | None]:
-    """Part of a method (gdino, say) -> where its checkpoint lies, as locate; NotRun names all that are missing."""
+    """Part of a method -> where its checkpoint lies, as locate; NotRun names all that are missing."""
     found, to_fetch = {}, []
     for part, spec in specs.items():
         name = SHORT.get(spec, spec)
         if name == "zoo":
+            zoo.path(part)  # says so where the zoo has none
             found[part] = None
             continue
         try:

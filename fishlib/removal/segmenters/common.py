@@ -61,7 +61,7 @@ def _check_text(name: str, value) -> None:
 
 
 def prompt(text: str) -> str:
-    """The one gate for prompts: lower case, no blanks round it, a dot at the end ("Fish" -> "fish.").
+    """The one gate for Grounding DINO's prompts: lower case, no blanks round it, a dot at the end ("Fish" -> "fish.").
 
     As groundingdino's preprocess_caption; a caption without a word, which crashes the model, is a UserError.
     """
@@ -69,6 +69,11 @@ def prompt(text: str) -> str:
     if not text.strip(" .?"):
         raise UserError(f"The prompt {text!r} names nothing to look for; use a word such as fish.")
     return text if text.endswith(".") else text + "."
+
+
+def concept(text: str) -> str:
+    """The same for SAM 3, which is given the bare words ("Fish." -> "fish"); a prompt without any is a UserError."""
+    return prompt(text).rstrip(" .")
 
 
 def wants_bf16(dtype: str, device: str, spec: str = "") -> bool:

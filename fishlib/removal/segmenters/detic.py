@@ -84,7 +84,7 @@ class Detic:
 
     def __init__(self, options: dict, device: str, offline: bool):
         self.options, self.device = options, device
-        path = checkpoints.locate(options["model"], offline)
+        path = checkpoints.locate("detic", options["model"], offline)
         self.path = zoo.path("detic") if path is None else path
         self.key = {
             "method": "detic",

@@ -69,12 +69,12 @@ def load(spec: str, bert: str = "bert", device: str = "cpu", offline: bool = Tru
     """
     bf16 = common.wants_bf16(dtype, device, spec)
     lean = dtype != "fp32"
-    path = checkpoints.locate(spec, offline)
+    path = checkpoints.locate("gdino", spec, offline)
     device = choose_device(device)
     if path is None:
         return prepare(zoo.load("gdino"), device, bf16, lean)
 
-    folder = checkpoints.locate(bert, offline)
+    folder = checkpoints.locate("bert", bert, offline)
     state = clean_state_dict(checkpoints.read(path))
     patches = state.get("backbone.0.patch_embed.proj.weight")
     width = None if patches is None or not patches.ndim else patches.shape[0]

@@ -53,7 +53,6 @@ LIMITS = {
     "closing": common.SHARE,
     "hole": common.SHARE,
 }
-CHECKPOINTS = ("gdino", "sam", "bert")  # options that name one
 CLEAN = ("opening", "closing", "hole")  # options of adjust.clean
 NONE = "none: SAM's best mask of the best box"
 
@@ -77,10 +76,10 @@ class Boxes(NamedTuple):
 class Candidates(NamedTuple):
     """SAM's masks of one photo: the first box as it is, its jitters, the next box, each with SAM's three masks.
 
-    seen: sam.Encoded of the photo. logits: Tensor (n, L, L), as SAM decoded them. small: float32 (n, h, w), the same
-    without padding; the photo's whole view on SAM's own grid. ious (n,): SAM's own estimates. owner (n,): number of
-    the detected box. jitter (n,): 0 for the box as it is. asked: float32 (n, 4), the box SAM was given, in pixels of
-    the photo. each: masks a box.
+    seen: what the masker's encode made of the photo. logits: Tensor (n, L, L), as SAM decoded them. small: float32
+    (n, h, w), the photo's whole view on SAM's own grid, in the photo's shape. ious (n,): SAM's own estimates. owner
+    (n,): number of the detected box. jitter (n,): 0 for the box as it is. asked: float32 (n, 4), the box SAM was given,
+    in pixels of the photo. each: masks a box.
     """
 
     seen: tuple
@@ -101,24 +100,39 @@ class Step(NamedTuple):
 
 
 class GdinoSam:
-    """Models are loaded at the first photo (a finished run needs none); their files are looked for now."""
+    """Models are loaded at the first photo (a finished run needs none); their files are looked for now.
+
+    Another model than SAM in its place (gdino_sam2) changes the three: the method's name, the option that names the
+    checkpoint, and the module that reads and asks it.
+    """
+
+    method = "gdino-sam"
+    masks_from = "sam"
+
+    @cached_property
+    def masker(self):
+        """The module of the mask decoder: load, encode, decode, uncovered and upscale, as sam's."""
+        from fishlib.removal.segmenters import sam
+
+        return sam
 
     def __init__(self, options: dict, device: str, offline: bool):
         self.options, self.device, self.offline = options, device, offline
         common.prompt(options["prompt"])  # a useless prompt fails here, before any photo
 
-        needed = {name: options[name] for name in ("gdino", "sam")}
+        models = ("gdino", self.masks_from)
+        needed = {name: options[name] for name in models}
         if needed["gdino"] != "zoo":  # whose text encoder is in its file
             needed["bert"] = options["bert"]
         self.paths = checkpoints.locate_all(needed, offline)
 
-        bf16 = [common.wants_bf16(options["dtype"], device, options[name]) for name in ("gdino", "sam")]
+        bf16 = [common.wants_bf16(options["dtype"], device, options[name]) for name in models]
         self.key = {
-            "method": "gdino-sam",
-            "options": {k: v for k, v in options.items() if k not in (*CHECKPOINTS, "dtype")},
+            "method": self.method,
+            "options": {k: v for k, v in options.items() if k not in (*models, "bert", "dtype")},
             "numbers": (options["dtype"] == "fp32", bf16),
             "checkpoints": {name: checkpoints.fingerprint(path, name) for name, path in self.paths.items()},
-            "code": cache.code_version(__name__),
+            "code": cache.code_version(type(self).__module__),
         }
 
     @cached_property
@@ -130,9 +144,8 @@ class GdinoSam:
 
     @cached_property
     def segment_anything(self):
-        from fishlib.removal.segmenters import sam
-
-        return sam.load(self.options["sam"], self.device, self.offline, self.options["dtype"])
+        o = self.options
+        return self.masker.load(o[self.masks_from], self.device, self.offline, o["dtype"])
 
     def segment(self, images: list[np.ndarray], photo_ids: list[str]) -> list[Segmentation]:
         """One photo after the other: a batch's size changes last digits, and it gains nothing on a CPU."""
@@ -192,12 +205,10 @@ class GdinoSam:
 
     def candidates(self, image: np.ndarray, tried: np.ndarray) -> Candidates:
         """SAM's masks for every box of tried (boxes, 1 + jitters, 4), from one look at the photo."""
-        from fishlib.removal.segmenters import sam
-
         model = self.segment_anything
         asked = tried.reshape(-1, 4)
-        [seen] = sam.encode(model, [image])
-        logits, ious = sam.decode(model, seen, asked)  # (tried boxes, masks each, ...)
+        [seen] = self.masker.encode(model, [image])
+        logits, ious = self.masker.decode(model, seen, asked)  # (tried boxes, masks each, ...)
         each = ious.shape[1]
 
         logits = logits.flatten(0, 1)
@@ -205,7 +216,7 @@ class GdinoSam:
         return Candidates(
             seen=seen,
             logits=logits,
-            small=sam.uncovered(seen, logits, model.image_encoder.img_size),
+            small=self.masker.uncovered(model, seen, logits),
             ious=ious.flatten().cpu().numpy(),
             owner=place // tried.shape[1],
             jitter=place % tried.shape[1],
@@ -215,10 +226,9 @@ class GdinoSam:
 
     def cut(self, candidates: Candidates, boxes: Boxes, step: Step) -> np.ndarray:
         """The mask of a step, bool (H, W) at the photo's size."""
-        from fishlib.removal.segmenters import sam
-
         number = step.candidate
-        [logits] = sam.upscale(self.segment_anything, candidates.seen, candidates.logits[number : number + 1])
+        chosen = candidates.logits[number : number + 1]
+        [logits] = self.masker.upscale(self.segment_anything, candidates.seen, chosen)
         mask = logits > 0
         if not step.morphology:
             return mask

@@ -119,7 +119,7 @@ def load(spec: str, device: str = "cpu", offline: bool = True, dtype: str = "aut
     holds something else.
     """
     bf16 = common.wants_bf16(dtype, device, spec)
-    path = checkpoints.locate(spec, offline)
+    path = checkpoints.locate("sam", spec, offline)
     device = choose_device(device)
     if path is None:
         return prepare(zoo.load("sam"), device, bf16)
@@ -175,11 +175,12 @@ def upscale(sam: Sam, photo: Encoded, logits: Tensor) -> np.ndarray:
     return sam.postprocess_masks(logits[None], photo.input_size, photo.photo_size)[0].cpu().numpy()
 
 
-def uncovered(photo: Encoded, logits: Tensor, side: int) -> np.ndarray:
+def uncovered(sam: Sam, photo: Encoded, logits: Tensor) -> np.ndarray:
     """The part of decoded logits (n, L, L) that shows the photo and not its padding: float32 (n, h, w).
 
-    side: sam.image_encoder.img_size. Small, so that scoring dozens of candidates costs little.
+    Small, so that scoring dozens of candidates costs little.
     """
+    side = sam.image_encoder.img_size
     height, width = photo.input_size
     per_side = logits.shape[-1]
     h = math.ceil(height * per_side / side)

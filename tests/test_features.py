@@ -85,6 +85,7 @@ def test_predictions_have_one_row_a_photo_and_variant(ready):
     assert set(predictions.variant) == {*BASIC, "crop_mask_red", "crop_mask_d1"}
     assert (predictions.correct == (predictions.predicted == predictions.species)).all()
     assert "half of each species" in notes[0]
+    assert predictions.margin.between(0, 1).all() and predictions.unknown_score.notna().all()
     top5 = json.loads(predictions.top5[0])
     assert top5[0][0] == predictions.predicted[0] and len(top5) == 3
     assert (tiny.out / "predictions.csv").is_file()

@@ -13,9 +13,11 @@ from fishlib.naming import checkpoints, features
 from fishlib.photos.composite import BASIC, ORIGINAL, Variant, variants_of_tables
 from fishlib.photos.draws import split_half
 from fishlib.photos.matching import masked_logits, match_classes
+from fishlib.scores import confidence as sureness
 from fishlib.study import Study, keep_notes
 
 COLUMNS = ["photo_id", "species", "variant", "status", "predicted", "confidence", "top5", "correct", "counted"]
+COLUMNS += ["margin", "unknown_score"]  # see scores.confidence
 
 
 def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -63,11 +65,15 @@ class Answers(NamedTuple):
 
 def _rows(variant: Variant, answers: Answers, status: pd.Series) -> list[tuple]:
     """COLUMNS of every judged photo in one variant. status: of its mask, by photo_id."""
-    chances = _softmax(answers.logits[variant.name])  # (N, T)
+    logits = answers.logits[variant.name]  # (N, T)
+    chances = _softmax(logits)
+    margins = sureness.margin(chances)
+    unlike = sureness.unknown_score(logits)
     best_five = np.argsort(-chances, axis=1, kind="stable")[:, :5]
 
     rows = []
-    for photo, chance, best in zip(answers.photos.itertuples(), chances, best_five, strict=True):
+    for at, photo in enumerate(answers.photos.itertuples()):
+        chance, best = chances[at], best_five[at]
         top5 = [[answers.species[i], round(float(chance[i]), 4)] for i in best]
         predicted, confidence = top5[0]
         rows.append(
@@ -81,6 +87,8 @@ def _rows(variant: Variant, answers: Answers, status: pd.Series) -> list[tuple]:
                 json.dumps(top5, ensure_ascii=False),
                 int(predicted == photo.species),
                 1,
+                round(float(margins[at]), sureness.DIGITS),
+                round(float(unlike[at]), sureness.DIGITS),
             )
         )
     return rows
@@ -88,7 +96,7 @@ def _rows(variant: Variant, answers: Answers, status: pd.Series) -> list[tuple]:
 
 def _unreadable(variant: Variant, photos: pd.DataFrame) -> list[tuple]:
     """COLUMNS of photos that were listed and could not be judged."""
-    nothing = ("", np.nan, "[]", np.nan, 0)
+    nothing = ("", np.nan, "[]", np.nan, 0, np.nan, np.nan)
     return [(photo.photo_id, photo.species, variant.name, "unreadable", *nothing) for photo in photos.itertuples()]
 
 
@@ -105,17 +113,15 @@ def _masked_outputs(study: Study, photos: pd.DataFrame, found: pd.DataFrame, wan
     indices = list(match_classes(species, classes).values())
 
     values = features.compute(study, photos, found, wanted, study.classifier)
-    logits, left_out = _outputs(study, values, indices)
+    logits, left_out = outputs(study, values, indices)
     notes = [f"Masked outputs: the best of {len(species)} among its {len(classes)} species, no further training."]
     notes += left_out
     notes += checkpoints.trained_on(study.classifier, photos)
     return Answers(photos, species, logits, notes)
 
 
-def _outputs(
-    study: Study, values: dict[str, np.ndarray], indices: list[int]
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """(variant -> masked outputs (N, T) of the classifier for its features, notes on its checkpoint).
+def outputs(study: Study, values: dict[str, np.ndarray], indices: list[int]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """(variant -> masked outputs (N, T) of the study's classifier for features (N, D), notes on its checkpoint).
 
     Cached, so that a run again loads no network.
     """

@@ -7,6 +7,7 @@ from fishlib import made_with, profiles
 from fishlib.errors import UserError
 from fishlib.files import reads
 from fishlib.naming import checkpoints
+from fishlib.photos import own_names, species
 from fishlib.removal import segmenters
 from fishlib.removal.segmenters import own
 from fishlib.study import Study
@@ -138,7 +139,7 @@ def _checked(
     devices.hold(device)
     drawn = given is None
     base = folder / made_with.DRAWN
-    return Study(
+    study = Study(
         out=folder,
         photos=base / "photos" if drawn else given,
         masks=base / "masks" if drawn else truth,
@@ -150,6 +151,8 @@ def _checked(
         device=device,
         drawn=drawn,
     )
+    species.use(own_names.read(study))
+    return study
 
 
 def _profile(source: str) -> profiles.Profile:

@@ -72,6 +72,76 @@ def test_there_is_a_page_a_notebook_and_a_species_and_nothing_comes_from_elsewhe
     assert (out / "report.zip").stat().st_size > 10_000
 
 
+class Strict(HTMLParser):
+    """Fails where a browser would have to mend: an end without a start, a start without an end, an id twice."""
+
+    VOID = frozenset({"br", "col", "hr", "img", "input", "meta"})
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.open, self.ids = path, [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert not self.open, (path, self.open)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        assert len(given) == len(attributes), (self.path, tag, attributes)
+        assert given.get("id") not in self.ids, (self.path, given)
+        self.ids |= {given["id"]} if "id" in given else set()
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass  # of SVG alone
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, (self.path, self.getpos(), tag)
+
+
+def test_no_page_needs_mending(done):
+    for path in sorted((done[0] / "report").glob("*.html")):
+        Strict(path)
+
+
+def test_the_first_page_answers_before_it_shows_tables(done):
+    """Verdict, one picture of every input, how sure, the worst species and why: in this order, tables after them."""
+    index = Page(done[0] / "report" / "index.html")
+    text = " ".join(index.text.split())
+    headings = ["Does removing the background", "How sure is that?", "Which species is named worst, and why?"]
+    places = [text.index(heading) for heading in [*headings, "Tables 1 to 4"]]
+    assert places == sorted(places)
+    [picture] = [svg for svg in index.all("svg") if svg.get("role") == "img"]
+    assert re.search(r"Original \d+\.\d % \(\d+ to \d+\)", picture["aria-label"]) and "paper" in picture["aria-label"]
+    assert "is to blame" in text and "What to do with 2 photos of each species?" in text
+
+
+def test_names_are_marked_and_switch_without_a_script(done):
+    for page in pages(done[0]):
+        assert [given["id"] for given in page.all("input")] == ["names-ja", "names-scientific", "names-en"]
+    spans = Page(done[0] / "report" / "index.html").all("span")
+    named = {(given.get("class"), given.get("lang")) for given in spans if given.get("class", "").startswith("n ")}
+    assert {("n n-ja", "ja"), ("n n-scientific", "la"), ("n n-en", "en")} <= named
+
+
+def test_code_is_folded_and_captions_are_said_once(done):
+    notebook = Page(done[0] / "report" / "03_inference_only.html")
+    assert len([given for given in notebook.all("details") if given.get("class") == "code"]) > 5
+    text = (done[0] / "report" / "index.html").read_text("utf-8")
+    assert text.count('class="once"') == 4 and ".said-once .once { display: none; }" in text
+
+
+def test_photos_stand_as_a_person_counts(copy):
+    manifest = pd.read_csv(copy / "manifest.csv", dtype=str, keep_default_na=False)
+    rows = manifest[(manifest.species == "マサバ") & (manifest.status == "ok")].index[:3]
+    for row, name in zip(rows, ("IMG 10.png", "IMG 2.png", "IMG 1.png"), strict=True):
+        manifest.loc[row, "photo_id"] = f"マサバ/{name}"
+    manifest.to_csv(copy / "manifest.csv", index=False)
+    report.build(copy)
+    text = species_page(copy, "マサバ").text
+    assert text.index("IMG 1.png") < text.index("IMG 2.png") < text.index("IMG 10.png")
+
+
 def test_every_picture_says_what_it_shows(done):
     for page in pages(done[0]):
         for image in page.all("img"):
@@ -251,7 +321,8 @@ def test_html_of_a_stranger_loads_runs_and_posts_nothing(copy):
         assert "kept" in page.text and "a.invalid" not in str(page.tags)
         assert "a.invalid" not in "".join(re.findall(r"(?s)<style.*?</style>", page.path.read_text("utf-8")))
         assert len(page.all("meta")) == 3 and len(page.all("script")) == 1
-        assert not {"base", "form", "input", "iframe", "object"} & {tag for tag, _ in page.tags}
+        assert not {"base", "form", "iframe", "object"} & {tag for tag, _ in page.tags}
+        assert all(given["id"].startswith("names-") for given in page.all("input"))  # the page's own switch
         for _, attributes in page.tags:
             assert not any(attribute.startswith("on") for attribute in attributes)
 
@@ -431,6 +502,53 @@ def test_a_script_that_came_in_with_a_name_does_not_run(done, opened, tmp_path):
     assert {url for url in asked if url.startswith("http")} == {"http://a.invalid/"}
     assert refused["http://a.invalid/"] == "csp"  # refused by the page, not by the missing network
     assert tab.locator("button.sort").count() > 3  # our own did
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("opened", [False], indirect=True, ids=["scripts off"])
+def test_a_choice_of_names_shows_one_of_them_without_scripts(done, opened):
+    tab, _ = opened
+    tab.goto((done[0] / "report" / "index.html").as_uri())
+    shown = tab.locator("#species ~ .grid figure", has_text="Thunnus albacares").first
+    assert shown.locator("span.n").all_inner_texts()[:2] == ["キハダ", " Thunnus albacares"]
+    assert shown.locator("span.n-en").first.is_hidden()
+    tab.locator("#names-en").check()
+    assert shown.locator("span.n-en").first.is_visible() and shown.locator("span.n-ja").first.is_hidden()
+
+
+CONTRAST = """() => {  // text below WCAG's AA: 4.5, and 3 for large text; every colour is mixed with what lies under it
+  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const over = (top, alpha, under) => top.map((value, i) => value * alpha + under[i] * (1 - alpha));
+  const light = (rgb) => rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const poor = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility()) continue;
+    let opacity = 1, ground = [], style = getComputedStyle(element);
+    for (let at = element; at; at = at.parentElement) {
+      opacity *= Number(getComputedStyle(at).opacity);
+      ground.unshift(parse(getComputedStyle(at).backgroundColor));
+    }
+    let under = [255, 255, 255];
+    for (const [r, g, b, a = 1] of ground) under = over([r, g, b], a, under);
+    const [r, g, b, a = 1] = parse(element instanceof SVGElement ? style.fill : style.color);
+    const pair = [light(over([r, g, b], a * opacity, under)), light(under)].sort();
+    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5)) poor.push([element.tagName, element.textContent.trim().slice(0, 40), ratio]);
+  }
+  return poor;
+}"""
+
+
+@pytest.mark.browser
+def test_text_stands_out_from_its_ground(done, opened):
+    tab, _ = opened
+    for name in ("index.html", "03_inference_only.html", species_pages.page_file("マサバ")):
+        path = done[0] / "report" / name
+        tab.goto(path.as_uri())
+        assert tab.evaluate(CONTRAST) == [], name
 
 
 @pytest.mark.browser

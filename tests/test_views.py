@@ -54,7 +54,8 @@ def test_names_of_files_and_species_are_text(made):
 
 def test_worst_species_says_whom_it_is_taken_for(made):
     page = views.worst_species(made)
-    assert "50 % right (1 of 2); taken for マサバ 1" in page and page.count("<figure") == 2
+    assert "1 of 2 right with Original (95 % interval 9 to 91 %); taken for マサバ 1" in page
+    assert "is to blame" in page and page.count("<figure") == 2
     assert "No wrong answer" not in page
     assert "&lt;b&gt;odd &amp; name → マサバ</strong>: 1 of 2" in views.confusion_pairs(made)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fishlib.beyond import companions, halves, shots, verdict
+from fishlib.beyond import companions, halves, inputs, shots, verdict
 from fishlib.errors import UserError
 from fishlib.files.frames import read_frame, write_frame
 from fishlib.naming import checkpoints, inference
@@ -32,6 +32,7 @@ class Evidence(NamedTuple):
     verdict tells of. contrasts: contrasts.COLUMNS of tables 2 to 4, a family after the other. shares:
     contrasts.shares. figure3: contrasts.figure3. notes: what is left out, and why.
     as_if_alone and figure3_as_if_alone: contrasts and figure3 where no photo had companions; no rows without groups.
+    inputs: inputs.COLUMNS, the share that each input was named right, in every way that the run asked.
     """
 
     verdict: verdict.Verdict | None
@@ -42,6 +43,7 @@ class Evidence(NamedTuple):
     notes: list[str]
     as_if_alone: pd.DataFrame
     figure3_as_if_alone: pd.DataFrame
+    inputs: pd.DataFrame
 
 
 def of(study: Study) -> Evidence:
@@ -74,7 +76,8 @@ def of(study: Study) -> Evidence:
         notes.append(NOTHING_ASKED)
     answer = verdict.verdict(run) if asked else None
     choices = _choices(study, figure3)
-    return Evidence(answer, choices, every, shares, figure3, notes, as_if_alone, figure3_as_if_alone)
+    named = _inputs(study, shares, draws, _pretraining(study, figure3), groups is not None)
+    return Evidence(answer, choices, every, shares, figure3, notes, as_if_alone, figure3_as_if_alone, named)
 
 
 def _all(families: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -150,6 +153,28 @@ def _run(
     )
 
 
+def _inputs(
+    study: Study, shares: pd.DataFrame, draws: pd.DataFrame, pretraining: str | None, grouped: bool
+) -> pd.DataFrame:
+    """inputs.COLUMNS: without further training or with half-splits, then heads that learnt from the most photos."""
+    knows_species = study.classifier is not None
+    ways = []
+    if len(shares):
+        ways.append(inputs.of_answers(shares, inputs.WITHOUT if knows_species else inputs.FROM_ORIGINALS))
+    if not knows_species and (study.out / halves.SHARES).is_file():
+        fair = read_frame(study.out / halves.SHARES, halves.SHARE_COLUMNS)
+        fair = _numbers(fair, ["n", "micro_f1"])
+        same = inputs.of_halves(fair, halves.SAME, inputs.FROM_SAME, grouped)
+        from_originals = inputs.of_halves(fair, halves.ORIGINALS, inputs.FROM_ORIGINALS, grouped)
+        ways = [same, from_originals]  # the fair question first; table 2's own split is one of these
+    mine = draws[draws["pretraining"] == pretraining]
+    if len(mine):
+        most = int(mine["k"].max())
+        way = f"with {most} photo{'' if most == 1 else 's'} of each species to learn from"
+        ways.append(inputs.of_draws(mine[mine["k"] == most], way, grouped))
+    return pd.concat(ways, ignore_index=True) if ways else pd.DataFrame(columns=inputs.COLUMNS)
+
+
 def _of_shots(study: Study, figure3: pd.DataFrame, draws: pd.DataFrame) -> verdict.Asked | None:
     """Heads that learnt from the most photos a species, of the pre-training nearest to the study's namer."""
     label = _pretraining(study, figure3)
@@ -192,8 +217,8 @@ def _choices(study: Study, figure3: pd.DataFrame) -> dict[int, verdict.Verdict]:
     frame = _numbers(frame[frame["pretraining"] == label], ["k", "n", "percent", "difference", "lo", "hi", "p_holm"])
     frame["best"] = frame["best"] == "True"
     answers = {}
-    for k, inputs in frame.groupby("k"):
-        answers[int(k)] = verdict.choice(int(k), inputs, int(inputs["n"].iloc[0]), study.drawn)
+    for k, rows in frame.groupby("k"):
+        answers[int(k)] = verdict.choice(int(k), rows, int(rows["n"].iloc[0]), study.drawn)
     return answers
 
 

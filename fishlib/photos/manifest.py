@@ -19,7 +19,7 @@ from fishlib.study import Study, keep_notes, stage
 COLUMNS = ["photo_id", "species", "path", "sha256", "width", "height", "status", "reason"]
 GATHERED = {"attribution.csv", "groups.csv", "conflicts.csv", "refused.csv", "dataset.md"}  # fishlib photos writes them
 SYSTEMS = {"thumbs.db", "desktop.ini", "icon\r"}  # what systems leave in folders
-IGNORED = SYSTEMS | GATHERED | {"curation.csv"}
+IGNORED = SYSTEMS | GATHERED | {"curation.csv", "names.csv"}
 LONGEST_NAME = 255  # bytes; most file systems take no more
 LONGEST_SUFFIX = ".json"  # of what is written by a photo's name in its place: <name>.png, <name>.json
 

@@ -10,8 +10,10 @@ from jinja2 import Template
 
 from fishlib.files import writing
 from fishlib.files.frames import write_frame
+from fishlib.photos import species
 from fishlib.removal import segmenters
 from fishlib.scores import published
+from fishlib.show import names
 from fishlib.show.tables import HEADERS, NOT_RUN
 
 HEADS = HEADERS | {"label": "species", "micro_f1": "micro-F1", "n_dilations": "dilations n", "n": "photos"}
@@ -20,6 +22,9 @@ CAPTIONS = {
     2: "Recall per species and micro-F1 without further training",
     3: "Micro-F1 of Crop & Mask by background colour",
     4: "Micro-F1 of Crop & Mask with the mask dilated n times",
+}
+TOTALS = {  # the last row's name in the tables as text -> in every language
+    "総計": {"ja": "総計", "scientific": "all species", "en": "all species"},
 }
 TEMPLATE = Path(__file__).with_name("table.html")
 STYLE = Path(__file__).with_name("table.css")
@@ -30,7 +35,17 @@ _TEX_HEAD = "% Needs booktabs and Japanese glyphs: xelatex with xeCJK, or lualat
 
 def caption(n: int, study_facts: dict) -> str:
     """Caption of table n. Facts (each optional): drawn (bool), method, classifier, n_photos, notes (list)."""
-    sentences = [f"Table {n}. {CAPTIONS[n]}: percent (number of photos)."]
+    return " ".join([what(n), *shared(n, study_facts), *study_facts.get("notes", [])])
+
+
+def what(n: int) -> str:
+    """The first sentence of a caption: what table n holds."""
+    return f"Table {n}. {CAPTIONS[n]}: percent (number of photos)."
+
+
+def shared(n: int, study_facts: dict) -> list[str]:
+    """The sentences of a caption that the run's other tables say as well; a page may say them once."""
+    sentences = []
     if study_facts.get("drawn"):
         sentences.append("The fish of this run are DRAWN: they show that it works, nothing about real fish.")
     if n > 1:  # table 1 compares methods, and nobody is named in it
@@ -40,7 +55,7 @@ def caption(n: int, study_facts: dict) -> str:
     if study_facts.get("n_photos"):
         sentences.append(f"{study_facts['n_photos']} photos are counted.")
     sentences.append(f"Paper: as printed there, for its own {published.N_PHOTOS} photos.")
-    return " ".join([*sentences, *study_facts.get("notes", [])])
+    return sentences
 
 
 def display(table: pd.DataFrame) -> pd.DataFrame:
@@ -73,19 +88,44 @@ def cell(row: dict, column: str) -> str:
 
 
 def html(table: pd.DataFrame, caption: str) -> str:
-    """A self-contained <table>; every name is escaped. Classes: num (aligned), paper (lighter), total."""
+    """A self-contained <table>; every name is escaped. Classes: num (aligned), paper (lighter), total; once for the
+    sentences of the caption that other tables say as well (see shared), n-<language> for a species' names."""
     shown = display(table)
     groups, heads = (shown.columns.get_level_values(level) for level in (0, 1))
     template = Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
     return template.render(
         style=STYLE.read_text(encoding="utf-8"),
-        caption=_full(caption, table),
+        caption=_marked(caption, table),
+        names=_names(table, shown),
         groups=[(text, len(list(same))) for text, same in itertools.groupby(groups)],
         heads=heads,
         kinds=["name", *["num paper" if head.startswith("paper") else "num" for head in heads[1:]]],
         rows=shown.to_numpy(),
         total="label" in table,
     )
+
+
+def _names(table: pd.DataFrame, shown: pd.DataFrame) -> list[str]:
+    """Each row's first cell, HTML: a species' names, the text as it is of a row that is none."""
+    texts = shown.iloc[:, 0].tolist()
+    if "label" not in table:
+        return texts
+    rows = zip(table["species"], texts, strict=True)
+    return [names.of(TOTALS.get(folder) or species.names(folder), text) for folder, text in rows]
+
+
+def _marked(caption: str, table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The caption of `html` in pieces: (class, text). What `shared` says has the class once."""
+    text = _full(caption, table)
+    start = re.match(r"Table \d\..*?\(number of photos\)\.", text)
+    end = re.search(rf"Paper: as printed there, for its own {published.N_PHOTOS} photos\.", text)
+    if not start or not end:
+        return [("", text)]
+    return [
+        ("what", start[0]),
+        ("once", text[start.end() : end.end()].strip()),
+        ("more", text[end.end() :].strip()),
+    ]
 
 
 def markdown(caption: str, lines: list) -> str:

@@ -25,12 +25,13 @@ from fishlib.photos import composite, decode, masks, species
 from fishlib.photos.composite import BASIC, CROP_MASK, ORIGINAL
 from fishlib.removal import segmenters, segments
 from fishlib.scores import evaluation
-from fishlib.show import captions, cases, typeset
+from fishlib.show import captions, cases, typeset, worst
 from fishlib.study import Study
 
 THUMBNAIL = 240  # px, long side
 STYLE = Path(__file__).with_name("views.css")
 WITHOUT_MASK = {"no_detection": "no fish found", "mask_rejected": "mask rejected"}  # status -> what a caption says
+ASKED = ("photo_id", "species", "variant", "predicted", "confidence", "correct")  # columns of predictions.csv
 SUREST = next(iter(cases.SORTS))
 
 
@@ -142,18 +143,27 @@ def failure_grid(
     return html("grid", study, title=title, cards=_cards(study, rows.head(most), lang), total=len(rows))
 
 
-def worst_species(study: Study, variant: str = ORIGINAL.name, most: int = 5, photos: int = 6, lang: str = "ja") -> str:
-    """HTML: the species with the lowest recall, whom they are taken for, and the surest wrong answers."""
-    rows = cases.table(study, variant=variant).dropna(subset="correct")
-    recall = evaluation.recall_by_species(rows)
-    worst = recall[recall.recall < 100].sort_values("recall", kind="stable").head(most)
+def worst_species(study: Study, most: int = 5, photos: int = 6, lang: str = "ja") -> str:
+    """HTML: the species named worst in any of the four inputs, whom they are taken for, what is to blame, and the
+    surest wrong answers; then the species on which the inputs part most."""
+    answers = cases.frame(
+        study, "predictions.csv", "photo_id", "species", "variant", "predicted", "confidence", "correct"
+    )
+    scores = cases.frame(study, "scores.csv", "photo_id", "method", "kind")
+    mine = scores[(scores["method"] == study.method) & (scores["kind"] != "not scored")].set_index("photo_id")["kind"]
+    found = worst.ranked(answers, mine.isin(evaluation.WELL_CUT).astype(float))
     groups = []
-    for row in worst.itertuples():
-        wrong = cases.pick(rows, "wrong species", row.species, sort=SUREST)
-        others = [f"{species.label(name, lang)} {n}" for name, n in wrong.predicted.value_counts().items()]
-        text = f"{row.recall:.0f} % right ({row.n_correct} of {row.n}); taken for {', '.join(others)}"
-        groups.append(_group(study, species.label(row.species, lang), text, wrong.head(photos), lang))
-    return html("groups", study, title=f"Worst species: {cases.label(variant)}", groups=groups)
+    for one in [one for one in found if one.recall < 100][:most]:
+        rows = cases.table(study, variant=one.variant).set_index("photo_id", drop=False)
+        others = [f"{species.label(name, lang)} {n}" for name, n in one.taken_for.items()]
+        text = f"{worst.said(one)}; taken for {', '.join(others)}. {worst.why(one)}"
+        groups.append(_group(study, species.label(one.species, lang), text, rows.loc[list(one.photos[:photos])], lang))
+    parted = worst.apart(found)
+    if parted is not None:
+        inputs = [f"{cases.label(variant)} {right} of {parted.n}" for variant, right in parted.right.items()]
+        text = f"the inputs part most on it. Right: {', '.join(inputs)}"
+        groups.append(_group(study, species.label(parted.species, lang), text, answers.iloc[:0], lang))
+    return html("groups", study, title="Worst species, each in the input that suits it worst", groups=groups)
 
 
 def confusion_pairs(study: Study, variant: str = ORIGINAL.name, most: int = 6, photos: int = 6, lang="ja") -> str:

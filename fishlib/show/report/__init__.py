@@ -16,6 +16,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
@@ -24,18 +25,27 @@ from fishlib.beyond import evidence
 from fishlib.errors import UserError
 from fishlib.files import documents, paths, writing
 from fishlib.naming import checkpoints
-from fishlib.photos import composite, species
+from fishlib.photos import composite, own_names, species
 from fishlib.removal import reviews, segments
 from fishlib.scores import evaluation
 from fishlib.sharing import anonymous, anonymous_values, is_absolute, name_of
-from fishlib.show import captions, cases, tables, typeset, views
-from fishlib.show.report import notebook_pages, reading, species_pages
+from fishlib.show import captions, cases, names, tables, typeset, views, worst
+from fishlib.show.report import first_page, notebook_pages, reading, species_pages
 from fishlib.show.report.clean import cleaned
 from fishlib.study import Study, older_parts
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_FACTS = ("command", "named_by", "hardware", "versions", "checkpoints", "seconds")  # of run.json
 MAX_PIXELS = 100_000_000  # of a figure
+NAMES = {"ja": "日本語", "scientific": "scientific", "en": "English"}  # the switch on every page
+BLAMED = {  # what is to blame, in a table's cell
+    worst.LOOK: "neither mask nor background",
+    worst.BACKGROUND: "background",
+    worst.MASK: "mask",
+    worst.FRAME: "cutting to the box",
+    worst.REMOVAL: "missing background",
+    worst.UNJUDGED: "cut-out, not judged",
+}
 DAMAGED = (UserError, OSError, ValueError, KeyError, AttributeError, TypeError)
 
 
@@ -95,6 +105,7 @@ def _gathered(study: Study, facts: dict, folder: Path) -> dict[str, Any]:
     """What the pages show, read from the run folder; pictures are put into `folder`."""
     run = reading.Run(study.out)
     run.problems += older_parts(study.out)
+    species.use(_own_names(study, run.problems))
     named = [*_mapping(facts["parameters"]).values(), *_mapping(facts.get("checkpoints"))]
     whose = {"study": study, "others": [name for name in named if isinstance(name, str) and is_absolute(name)]}
     share = partial(anonymous, **whose)
@@ -107,40 +118,61 @@ def _gathered(study: Study, facts: dict, folder: Path) -> dict[str, Any]:
 
     notes = run.each(reading.sentences, "notes", "*.json")
     table_texts = run.each(reading.text, "tables", "table[1-4].html")
+    kinds = species_pages.gather(study, manifest, frames["predictions.csv"], scores, folder)
+    given = _evidence(study, run.problems)
+    told = shown_facts(share_values({name: facts.get(name) for name in SHOWN_FACTS}))
     site = {
         "study": study,
         "share": share,
-        "facts": shown_facts(share_values({name: facts.get(name) for name in SHOWN_FACTS})),
+        "facts": told,
         "frames": frames,
         "manifest": manifest,
         "homeless": manifest[manifest["species"] == ""],
-        "kinds": species_pages.gather(study, manifest, frames["predictions.csv"], scores, folder),
+        "kinds": kinds,
+        "choices_of_names": NAMES if any(species.names(page["folder"]) for page in kinds) else {},
         "notebooks": run.each(partial(notebook_pages.page, share_values), "notebooks", "*.ipynb"),
         "figures": run.each(partial(_figure, folder), "figures", "*.png"),
         "tables": [cleaned(share(text)) for text in table_texts],
         "totals": {number: _total(frames[f"tables/table{number}.csv"]) for number in (1, 2)},
         "notes": [share(line) for lines in notes for line in lines],
         "outline": species_pages.outliner(run),
-        "verdict": _verdict(study, run.problems, share),
+        "verdict": _verdict(given, share),
+        "drawing": None if given is None else first_page.picture(given.inputs),
+        "named_worst": first_page.worst_named(frames["predictions.csv"], scores, study.method),
+        "about_tables": " ".join(typeset.shared(2, captions.facts(study) | {"classifier": told["named_by"]})),
     }
     site["problems"] = [share(problem) for problem in run.problems]
     return site
 
 
-def _verdict(study: Study, problems: list[str], share: Callable[[str], str]) -> dict[str, Any] | None:
-    """The sentences of the run's answer (see beyond.verdict); None where nothing was asked, and, with a problem noted,
-    where its tables are damaged."""
+def _own_names(study: Study, problems: list[str]) -> dict[str, dict[str, str]]:
+    """The names that the user gives the species; {}, and a problem noted, where their file is damaged."""
     try:
-        given = evidence.of(study).verdict
+        return own_names.read(study)
+    except DAMAGED as error:
+        problems.append(f"Species are called by their folders: {' '.join(str(error).split())[:200]}")
+        return {}
+
+
+def _evidence(study: Study, problems: list[str]) -> evidence.Evidence | None:
+    """What the run's tables say of the question; None, with a problem noted, where they are damaged."""
+    try:
+        return evidence.of(study)
     except DAMAGED as error:
         problems.append(f"The question is not answered: {' '.join(str(error).split())[:200]}")
         return None
-    if given is None:
+
+
+def _verdict(given: evidence.Evidence | None, share: Callable[[str], str]) -> dict[str, Any] | None:
+    """The sentences of the run's answer (see beyond.verdict); None where nothing was asked."""
+    if given is None or given.verdict is None:
         return None
+    told = given.verdict
     return {
-        "answer": share(given.answer),
-        "rests_on": [share(sentence) for sentence in given.rests_on],
-        "would_change": [share(sentence) for sentence in given.would_change],
+        "answer": share(told.answer),
+        "rests_on": [share(sentence) for sentence in told.rests_on],
+        "would_change": [share(sentence) for sentence in told.would_change],
+        "choices": {shots: share(choice.answer) for shots, choice in given.choices.items()},
     }
 
 
@@ -206,6 +238,7 @@ def _templates(site: dict[str, Any]) -> jinja2.Environment:
     styles = [reading.text(TEMPLATES / "report.css"), HtmlFormatter().get_style_defs(".highlight")]
     styles += [reading.text(views.STYLE), reading.text(typeset.STYLE)]
     templates.globals |= site
+    files = {page["file"] for page in site["kinds"]}
     templates.globals |= {
         "style": "\n".join(styles),
         "script": script,
@@ -217,12 +250,26 @@ def _templates(site: dict[str, Any]) -> jinja2.Environment:
         "evaluation": evaluation,
         "percent": tables.percent,
         "cell": typeset.cell,
-        "name": species.label,
-        "page_file": species_pages.page_file,
+        "names": names.html,
+        "latin": partial(species.label, lang="scientific"),
+        "link": partial(_link, files),
+        "blamed": _blamed,
+        "shown_photos": partial(first_page.shown_photos, at_hand=lambda photo: bool(photo["image"])),
         "variant": cases.label,
         "method": partial(views.method_label, site["study"]),
     }
     return templates
+
+
+def _link(files: set[str], folder: str) -> Markup:
+    """A species' names, leading to its page where the report has one."""
+    file = species_pages.page_file(folder)
+    return Markup('<a href="{}">{}</a>').format(file, names.html(folder)) if file in files else names.html(folder)
+
+
+def _blamed(one: worst.Worst) -> str:
+    """What is to blame for most of a species' wrong answers, in a few words."""
+    return BLAMED[next(iter(one.causes))] if one.causes else ""
 
 
 def _rendered(templates: jinja2.Environment, template: str, page: dict, **more) -> str:

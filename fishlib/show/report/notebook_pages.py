@@ -11,6 +11,7 @@ from nbconvert import HTMLExporter
 from fishlib.errors import UserError
 from fishlib.show.report.clean import cleaned
 
+CELLS = Path(__file__).parent / "templates" / "cells.html"
 MAX_BYTES = 256 << 20
 UNESCAPED = r"(?<!\\)((?:\\\\)*)([<\[])"  # what may begin markup, unless a backslash makes it text already
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -29,7 +30,9 @@ def page(share: Callable[[Any], Any], path: Path) -> dict:
     content = nbformat.from_dict(share(content))
     # "basic" has no head: the lab template would load scripts from the web. A picture that Markdown names as a file
     # would be looked up from the working directory, so none is embedded.
-    body, _ = HTMLExporter(template_name="basic", embed_images=False).from_notebook_node(content)
+    folded = CELLS.read_text(encoding="utf-8")
+    exporter = HTMLExporter(template_name="basic", raw_template=folded, embed_images=False)
+    body, _ = exporter.from_notebook_node(content)
     return {"file": f"{path.stem}.html", "title": title, "body": cleaned(body)}
 
 

@@ -45,11 +45,12 @@ def gather(
         mine = cuts[cuts["species"] == name]
         page = {
             "file": page_file(name),
+            "folder": name,
             "label": species.label(name),
             "known": known,
             "paper": printed.loc[known["name_ja"]].to_dict() if known else {},
             "counts": rows["status"].value_counts().to_dict(),
-            "photos": {row.photo_id: _photo(study, row, answers, folder) for row in rows.itertuples()},
+            "photos": {row.photo_id: _photo(study, row, answers, folder) for row in _in_order(rows).itertuples()},
             "recall": recall.agg(right="sum", n="size").reset_index().to_dict("records"),
             "taken_for": _confusions(wrong[wrong["species"] == name], "predicted"),
             "taken_from": _confusions(wrong[wrong["predicted"] == name], "species"),
@@ -57,6 +58,11 @@ def gather(
         }
         pages.append(page)
     return pages
+
+
+def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """A species' photos as a person counts: IMG 2 before IMG 10."""
+    return rows.sort_values("photo_id", key=lambda ids: ids.map(species.natural), kind="stable")
 
 
 def page_file(name: str) -> str:

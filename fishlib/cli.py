@@ -172,6 +172,38 @@ def photos(
         raise typer.Exit(1)
 
 
+@app.command()
+def name(
+    photos: Annotated[list[Path], typer.Argument(help="Photos or folders of photos.")],
+    out: Annotated[Path, typer.Option(help="Table to write, .csv: a row a photo.")],
+    run: Annotated[Path | None, typer.Option(help="A finished run: its namer, in its own input.")] = None,
+    classifier: Annotated[str | None, typer.Option(help="Or a checkpoint, which names photos as they are.")] = None,
+    right: Annotated[int, typer.Option(help="Percent of the names not to be checked that shall be right.")] = 95,
+    unknown: Annotated[float | None, typer.Option(help="Score from which on a photo may be none of these.")] = None,
+    profile: Annotated[str, typer.Option(help="With --classifier: whose parameters; demo, paper, or a file.")] = "demo",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table of other names.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Touch no network.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Name new photos, and say which a person must check; run again, it goes on where it was stopped."""
+    from fishlib.beyond import new_photos
+
+    if (run is None) == (classifier is None):
+        raise UserError("Who names the photos? Give one of --run RUN and --classifier FILE.")
+    if run is not None:
+        who = new_photos.of_run(run, right, unknown, offline, device)
+    else:
+        who = new_photos.of_classifier(classifier, profile, unknown, offline, device)
+    done = new_photos.name(photos, out, who, overwrite)
+    typer.echo(new_photos.promised(who, right))
+    typer.echo(", ".join(f"{n} {what}" for what, n in done.counts.items()) + f"; see {out}")
+    if done.failed:
+        first = done.failed[0]
+        said = f"{len(done.failed)} of {done.counts['photos']} could not be named; mend them and run again"
+        typer.echo(f"fishlib: {said} (first: {first['path']}: {first['reason']}).", err=True)
+        raise typer.Exit(1)
+
+
 weights_app = typer.Typer(help="Public checkpoints: list, fetch, verify.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from fishlib.beyond import companions, evidence, halves, shots
+from fishlib.beyond import companions, evidence, halves, shots, sureness
 from fishlib.errors import NotRun, UserError
 from fishlib.naming import sweep
 from fishlib.photos.manifest import curated
@@ -28,6 +28,22 @@ def run(study: Study) -> evidence.Evidence:
     evidence.write(study, answer)
     keep_notes(study, "beyond", [*notes, *answer.notes])
     return answer._replace(notes=[*notes, *answer.notes])
+
+
+def sure(study: Study) -> tuple[sureness.Sure | None, list[str]]:
+    """(how sure a name is, see sureness.run, or None; notes). None where nothing was named, or too little."""
+    if not (study.out / "predictions.csv").is_file():
+        return None, ["predictions.csv is not there, so how sure a name is cannot be said; run notebook 03."]
+    photos = curated(study)
+    try:
+        found = segmenting.run(study, study.method, photos)
+        groups = companions.of(companions.read(study), photos["photo_id"])
+        answer = sureness.run(study, photos, found, groups)
+    except (NotRun, UserError) as error:
+        return None, [f"How sure a name is, left out: {error}"]
+    notes = [note for note in answer.notes if note]
+    keep_notes(study, "sure", notes)
+    return answer, notes
 
 
 def _halves(study: Study, photos: pd.DataFrame, found: pd.DataFrame, groups: pd.Series | None) -> list[str]:

@@ -325,8 +325,13 @@ def main() -> None:
         app()
     except UserError as error:
         _stop(str(error), 2)
-    except KeyboardInterrupt:
-        _stop("stopped; the same command goes on where this one ended.", 130)
+    except KeyboardInterrupt as stopped:
+        _stop(_where_stopped(stopped), 130)
+    except SystemExit as ended:
+        stopped = getattr(ended.__context__, "__cause__", None)  # Typer makes an exit of it, and says nothing
+        if not isinstance(stopped, KeyboardInterrupt):
+            raise
+        _stop(_where_stopped(stopped), 130)
     except MemoryError:
         _stop("memory ran out; close other programs, the same command then goes on where this one stopped.", 2)
     except OSError as error:  # a full disk, a folder that went away
@@ -336,6 +341,12 @@ def main() -> None:
 def _stop(sentence: str, code: int) -> None:
     typer.echo(f"fishlib: {sentence}", err=True)
     sys.exit(code)
+
+
+def _where_stopped(stopped: KeyboardInterrupt) -> str:
+    """What to say of a stop by hand: how far it came, where that is known, and how to go on."""
+    where = f" at {stopped}" if str(stopped) else ""
+    return f"stopped{where}; the same command goes on where this one ended."
 
 
 def _about_a_file(error: OSError) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import shlex
+import sys
 import tempfile
 import time
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from fishlib import made_with, sharing, warm
 from fishlib.errors import NotRun, UserError
-from fishlib.files import documents, locks, paths, reads, tensors, writing
+from fishlib.files import documents, locks, paths, progress, reads, tensors, writing
 from fishlib.naming import checkpoints, inference
 from fishlib.opening import REPOSITORY, asked
 from fishlib.profiles import names as profile_names
@@ -96,14 +97,13 @@ def _run(study: Study, todo: list[Path], parameters: dict, force: bool) -> Path:
     identities = _checkpoints(study)
     contents = warm.Contents()
     seconds = {}
-    with tqdm(total=len(todo), desc="notebooks", bar_format="{desc}: {n_fmt}/{total_fmt} {postfix}") as bar:
+    with Shown(len(todo)) as shown:
         for path in todo:
-            bar.set_postfix_str(path.stem)
+            shown.start(path.stem)
             key = warm.key(path, parameters, study, identities)
             if not force and warm.is_fresh(study, path, key, contents):
                 stages.reused(warm.stages_of(study, path))
-                bar.write(f"{path.stem}: nothing it reads has changed; not executed again (--force executes it)")
-                bar.update()
+                shown.say(f"{path.stem}: nothing it reads has changed; not executed again (--force executes it)")
                 continue
             warm.forget(study, path)
             start_time = time.perf_counter()
@@ -112,10 +112,57 @@ def _run(study: Study, todo: list[Path], parameters: dict, force: bool) -> Path:
                 opened = reads.noted(notes)
             seconds[path.stem] = round(time.perf_counter() - start_time, 1)
             warm.keep(study, path, key, opened, contents)
-            bar.update()
+        shown.start("report")
     told = facts(study, parameters, seconds)
     writing.write_text(study.out / "run.json", json.dumps(told, ensure_ascii=False, indent=1))
     return report.build(study.out)
+
+
+class Shown:
+    """What the terminal shows of a run: which notebook, which stage in it, and how many of its photos are done.
+
+    A line that changes where somebody watches; in a log a line a notebook, and one a minute while a stage goes on.
+    """
+
+    def __init__(self, notebooks: int):
+        self.notebooks = notebooks
+        self.now = ""  # the notebook that runs
+        self.started = 0
+        self.next_line = 0.0  # when a log gets its next line
+        layout = "{desc}: {n_fmt} of {total_fmt} done{postfix}"
+        self.bar = tqdm(total=notebooks, desc="notebooks", bar_format=layout, disable=not sys.stderr.isatty())
+        self.watching = progress.watched(self._told)
+
+    def __enter__(self):
+        self.last = self.watching.__enter__()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.watching.__exit__(None, None, None)
+        self.bar.close()
+        if kind is KeyboardInterrupt and self.last():
+            raise KeyboardInterrupt(f"{self.now}, {self.last()}; what is done is kept") from error
+
+    def start(self, name: str) -> None:
+        """The next notebook begins, or what comes after the last."""
+        if self.started:
+            self.bar.update()
+        self.started += 1
+        self.now = name
+        self.next_line = time.monotonic() + progress.MINUTE
+        self.bar.set_postfix_str(name)
+        if self.bar.disable and self.started <= self.notebooks:
+            print(f"notebook {self.started} of {self.notebooks}: {name}", file=sys.stderr, flush=True)
+
+    def say(self, sentence: str) -> None:
+        self.bar.write(sentence)
+
+    def _told(self, text: str) -> None:
+        if not self.bar.disable:
+            self.bar.set_postfix_str(f"{self.now}, {text}")
+        elif time.monotonic() >= self.next_line:
+            self.next_line = time.monotonic() + progress.MINUTE
+            print(f"{self.now}, {text}", file=sys.stderr, flush=True)
 
 
 class Stages:
@@ -172,7 +219,7 @@ def execute(source: Path, target: Path, parameters: dict, study: Study | None = 
                 parameters=parameters,
                 cwd=str(source.parent),
                 kernel_name="python3",
-                progress_bar={"leave": False, "desc": source.stem},
+                progress_bar=False,  # of cells; what a stage has done of its photos says more (see Shown)
                 log_output=False,
                 store_widget_state=False,  # a widget needs its kernel; its static twin is in the notebook
                 extra_arguments=["--log-level=ERROR"],  # a kernel on this machine alone warns of its plain TCP

@@ -36,7 +36,15 @@ def test_stopping_by_hand_says_how_to_go_on(monkeypatch, capsys):
 
     monkeypatch.setattr(run, "reproduce", stop)
     assert call(monkeypatch, "reproduce") == 130
-    assert "Traceback" not in capsys.readouterr().err
+    assert capsys.readouterr().err == "fishlib: stopped; the same command goes on where this one ended.\n"
+
+    def stop_in_a_stage(**_):
+        raise KeyboardInterrupt("02, gdino-sam: 85 of 214 photos; what is done is kept")
+
+    monkeypatch.setattr(run, "reproduce", stop_in_a_stage)
+    assert call(monkeypatch, "reproduce") == 130
+    said = capsys.readouterr().err
+    assert "85 of 214 photos; what is done is kept; the same command goes on" in said
 
 
 def test_report_of_no_run_says_so(monkeypatch, capsys, tmp_path):

@@ -9,5 +9,6 @@ tensors   weights: safetensors and torch files
 writing   whole files, kept through a power cut where that was promised
 journal   rows kept one by one while a long run goes on
 locks     one writer at a time in a folder
+progress  how far a stage is, for who waits elsewhere
 (photos, the one kind of file that is a picture, are decoded by photos/decode.py)
 """

@@ -17,11 +17,11 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.errors import UnreadablePhoto, UserError
 from fishlib.files import paths
+from fishlib.files.progress import Bar
 from fishlib.naming import checkpoints
 from fishlib.photos import composite, decode, masks
 from fishlib.photos.composite import Variant
@@ -89,7 +89,7 @@ def compute(
             bar.update(len(rows))
         return len(rows) * len(absent)
 
-    with stage(study, name) as record, tqdm(total=wanted, desc=name, leave=False) as bar:
+    with stage(study, name) as record, Bar(total=wanted, desc=name, unit="picture", leave=False) as bar:
         with _network(study, source) as network, _opencv_on_one_thread(), ThreadPoolExecutor(workers) as pool:
             try:
                 record["computed"] = sum(pool.map(block, range(0, len(photos), study.profile.block)))

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.errors import NotRun
 from fishlib.files import writing
 from fishlib.files.frames import write_frame
+from fishlib.files.progress import Bar
 from fishlib.naming import checkpoints, features
 from fishlib.photos.composite import BASIC, ORIGINAL
 from fishlib.photos.draws import draw_shots
@@ -156,7 +156,7 @@ def _learn(study: Study, photos: pd.DataFrame, found: pd.DataFrame, draws: dict,
 
     stage_name = f"heads-{label}"
     total = len(variants) * len(draws)
-    with stage(study, stage_name) as record, tqdm(total=total, desc=stage_name, leave=False) as bar:
+    with stage(study, stage_name) as record, Bar(total=total, desc=stage_name, unit="draw", leave=False) as bar:
         for variant, x in inputs:
             content = cache.array_hash(x)
             for k in sorted({k for k, _ in draws}):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from fishlib.files import writing
+from fishlib.files.progress import Bar
 from fishlib.phantom import traits
 from fishlib.phantom.backgrounds import kinds
 from fishlib.phantom.scene import Phantom, draw
@@ -43,7 +43,7 @@ def write_dataset(out: Path, n_photos: int, min_per_species: int, seed: int, pro
     refused = [(j, whys[chance < 0.03]) for j, chance in zip(jobs, odd, strict=True) if not 0.03 <= chance <= 0.97]
     rows = "".join(f"{name}/{stem}.jpg,no,{why}\n" for (name, stem), why in refused)
     writing.write_text(out / "photos" / "curation.csv", "photo_id,one_whole_fish,note\n" + rows)
-    todo = tqdm(list(zip(jobs, numbers, odd, strict=True)), disable=not progress, desc="drawing")
+    todo = Bar(list(zip(jobs, numbers, odd, strict=True)), disable=not progress, desc="drawing", unit="picture")
     for (name, stem), number, chance in todo:
         mask, fins = (out / tree / name / f"{stem}.png" for tree in ("masks", "fins"))
         photo = out / "photos" / name / f"{stem}.jpg"

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from fishlib.errors import UnreadablePhoto, UserError
 from fishlib.files import paths, reads
 from fishlib.files.frames import read_frame, write_frame
+from fishlib.files.progress import Bar
 from fishlib.photos import curation, decode
 from fishlib.photos import species as known
 from fishlib.study import Study, keep_notes, stage
@@ -37,7 +37,7 @@ def scan(photos: Path, progress: bool = False) -> pd.DataFrame:
     files = list(files_below(root))
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         read = pool.map(lambda file: _row(root, file), files)
-        rows = list(tqdm(read, "reading photos", len(files), disable=not progress))
+        rows = list(Bar(read, "reading photos", len(files), disable=not progress))
     rows.sort(key=lambda row: row["photo_id"])
     _exclude_twins(rows)
     if not any(row["status"] == "ok" for row in rows):

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from fishlib import cache, profiles
 from fishlib.errors import UnreadablePhoto, UserError
 from fishlib.files import locks, writing
+from fishlib.files.progress import Bar
 from fishlib.photos import decode, ground, masks
 from fishlib.removal import asked as asking
 from fishlib.removal import segmenters
@@ -125,7 +125,7 @@ def _cut_all(files: list[Asked], root: str, there: CutOuts, settings: Settings, 
         return _load(file, lambda sha256: there.is_finished((root, file.name), sha256, settings.text))
 
     new = 0
-    for file, loaded in tqdm(decode.ahead(files, load), title, len(files)):
+    for file, loaded in Bar(decode.ahead(files, load), title, len(files)):
         new += _cut_one((root, file.name), loaded, there, settings)
     return new
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.errors import NotRun, UserError
 from fishlib.files import documents, paths, writing
 from fishlib.files.frames import write_frame
+from fishlib.files.progress import Bar
 from fishlib.photos import decode, masks
 from fishlib.removal import segmenters, segments
 from fishlib.removal.segmenters import OK, Segmentation
@@ -67,7 +67,7 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
 
         (folder / segments.MADE_OF).unlink(missing_ok=True)  # what lies here is of another answer until all is written
         found = _lines(study, segmenter, photos, entries, folder, record)
-        lines = dict(tqdm(found, name, len(photos), leave=False))
+        lines = dict(Bar(found, name, len(photos), leave=False))
         _write_index(manifest, lines, folder)
 
         taken = [line["seconds"] for line in lines.values() if "seconds" in line]

@@ -64,7 +64,7 @@ def detectors() -> dict:
         folder = Path(name)
         words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "fish", "bird"]
         (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-        BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+        BertTokenizerFast.from_pretrained(folder).save_pretrained(folder)
         BertModel(BertConfig(vocab_size=len(words))).save_pretrained(folder)
         plain = gdino.build(gdino.CONFIGS[96], folder).eval()
     # fresh boxes are the proposals and fresh scores 0 or 1; spread them, so that a difference shows

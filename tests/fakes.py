@@ -98,6 +98,15 @@ def bert(folder: Path) -> Path:
     return folder
 
 
+def published_bert(folder: Path) -> dict[str, torch.Tensor]:
+    """What the fake file of `bert` says of each weight, by the names BertModel has for them."""
+    state = {}
+    for old, value in _load(folder / "model.safetensors").items():
+        name = old.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight")
+        state[name.replace("LayerNorm.beta", "LayerNorm.bias")] = value
+    return state
+
+
 def _load(file: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 

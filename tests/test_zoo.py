@@ -11,6 +11,7 @@ from fishlib.errors import UserError
 from fishlib.photos import masks
 from fishlib.photos.decode import working
 from fishlib.removal import segmenters
+from fishlib.removal.segmenters.sam_clip import features_of
 from fishlib.training import data, evaluate
 
 MB = {"gdino": 8.5, "sam": 7, "clip": 2, "detic": 6.5}
@@ -121,8 +122,9 @@ def test_clip_tells_fish_from_ground(pictures):
         crops += [np.where(fish[..., None], photo, 0)[y0:y1, x0:x1], ground]
     text = processor(text=["a photo of a fish", "a photo of a stone"], return_tensors="pt", padding=True)
     images = processor(images=crops, return_tensors="pt")
-    a, b = model.get_image_features(**images), model.get_text_features(**text)
-    fish = (torch.nn.functional.normalize(a) @ torch.nn.functional.normalize(b).T).argmax(1) == 0
+    seen = features_of(model.get_image_features(**images))
+    words = features_of(model.get_text_features(**text))
+    fish = (seen @ words.T).argmax(1) == 0
     assert fish[::2].float().mean() > fish[1::2].float().mean() + 0.4
 
 

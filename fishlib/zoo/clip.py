@@ -26,6 +26,17 @@ def build(imagenet: bool = False):
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=64))
 
 
+def picture_processor() -> type:
+    """The class of transformers that prepares pictures for CLIP with Pillow.
+
+    From its release 5 on CLIPImageProcessor does so with torchvision, which gives other pixels; Pillow's are those of
+    the published model, and the same in every release.
+    """
+    import transformers
+
+    return getattr(transformers, "CLIPImageProcessorPil", transformers.CLIPImageProcessor)
+
+
 @cache
 def processor():
     """CLIPProcessor: `processor(text=[...], images=[...], return_tensors="pt", padding=True)`.
@@ -33,7 +44,7 @@ def processor():
     Pictures are squeezed to 64 x 64 without a centre crop, which would cut heads and tails.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import CLIPImageProcessor, CLIPProcessor, PreTrainedTokenizerFast
+    from transformers import CLIPProcessor, PreTrainedTokenizerFast
 
     words = vocabulary()
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
@@ -52,5 +63,5 @@ def processor():
         unk_token="[UNK]",
     )
     size = {"height": SIDE, "width": SIDE}
-    images = CLIPImageProcessor(size=size, resample=BILINEAR, do_center_crop=False, crop_size=size)
+    images = picture_processor()(size=size, resample=BILINEAR, do_center_crop=False, crop_size=size)
     return CLIPProcessor(image_processor=images, tokenizer=fast)

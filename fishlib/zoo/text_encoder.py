@@ -1,4 +1,4 @@
-"""The text encoder of Grounding DINO, in the place of the package's own, which needs an older transformers."""
+"""The text encoder of Grounding DINO, in place of the package's own, which asks of BertModel what newer ones lack."""
 
 import contextlib
 from unittest.mock import patch

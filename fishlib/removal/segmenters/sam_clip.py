@@ -180,10 +180,13 @@ def read_clip(folder: Path) -> tuple:
     """(CLIPModel, CLIPProcessor) of a folder of transformers, from its files only; NotRun where it holds none."""
     from transformers import CLIPModel, CLIPProcessor
 
+    from fishlib.zoo.clip import picture_processor
+
     try:
         with quiet():
             model, told = CLIPModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
             processor = CLIPProcessor.from_pretrained(folder, local_files_only=True)
+            processor.image_processor = picture_processor().from_pretrained(folder, local_files_only=True)
     except MemoryError:
         raise
     except Exception as error:  # which one depends on which of the folder's files is missing or odd

@@ -222,12 +222,37 @@ def weights_verify(name: Annotated[str | None, typer.Argument(help="One of the l
 
 
 @weights_app.command("fetch")
-def weights_fetch(names: Annotated[list[str], typer.Argument(help="Names of the list.")]) -> None:
+def weights_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of the list.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="What this profile needs, and nothing else: demo, paper, or a YAML file.")
+    ] = None,
+) -> None:
     """Download checkpoints; a download that was cut goes on where it stopped."""
     from fishlib import weights
 
-    for name in names:
-        typer.echo(f"{name}: {weights.fetch(name)}")
+    wanted = list(names or [])
+    if profile is not None:
+        from fishlib import profiles
+        from fishlib.naming import needs
+
+        needed = needs.of(profiles.load(profile))
+        typer.echo(needs.text(profile, needed))
+        wanted += needed.names
+    elif not wanted:
+        raise UserError("Say what to fetch: names of `fishlib weights list`, or --profile NAME.")
+
+    refused = []
+    for name in dict.fromkeys(wanted):
+        try:
+            typer.echo(f"{name}: {weights.fetch(name)}")
+        except UserError as error:
+            refused.append(error)
+            typer.echo(f"fishlib: {error}", err=True)
+    if refused:
+        if len(wanted) > 1:
+            typer.echo(f"fishlib: {len(refused)} of {len(set(wanted))} could not be fetched.", err=True)
+        raise typer.Exit(2)
 
 
 def _say_weights(function: str, *given) -> set[str]:
@@ -238,6 +263,8 @@ def _say_weights(function: str, *given) -> set[str]:
         size = f"{row['size'] / 1e6:,.0f} MB" if row["size"] else "size unknown"
         typer.echo(f"{row['name']:<26} {row['status']:<14} {size:>12}  {row['licence']:<12} {row['for']}")
         typer.echo(f"{'':<26} {row['path']}")
+    for name in dict.fromkeys(row["name"] for row in rows if row["gated"]):
+        typer.echo(weights.access([name]).removeprefix("; ") + ".")
     return {row["status"] for row in rows}
 
 

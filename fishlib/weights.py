@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -30,15 +30,20 @@ TIMEOUT = 60  # seconds without a byte
 SLOWEST = 20_000  # bytes a second on the whole; slower is no download that would end
 PATIENCE = 120  # seconds before the pace is held against that
 MAX_UNKNOWN = 8 << 30  # bytes of a file whose size the manifest does not say
+HUB = "https://huggingface.co/"  # the only place that is ever shown a token
+MAX_TOKEN = 4096  # bytes of a login file
+HOW_TO_SHOW = "then log in with `hf auth login` or set HF_TOKEN (fishlib keeps and shows no token)"
 
 
 def manifest() -> dict[str, dict]:
-    """name -> {for, licence, from, files: [{file, size, sha256}]}; `folder` where that is used."""
+    """name -> {for, licence, repository, revision, from, files: [{file, size, sha256}]}; also `folder` where that is
+    used, `gated` where a licence must be accepted first, and a file's `path` where it has another name there."""
     return yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
 
 
 def list_(name: str | None = None, folder: Path | None = None, rehash: bool = False) -> list[dict]:
-    """One row a file: name, for, licence, path, size (bytes), sha256 (None: unknown), present, got, status.
+    """One row a file: name, for, licence, repository, revision, gated (how to get access; "" where anyone has it),
+    path, size (bytes), sha256 (None: unknown), present, got, status.
 
     status: "ok", "first use" (no public hash; as first downloaded), "wrong", "no hash known", "missing", or
     "not checked" where nothing has hashed the file since it came; `rehash` hashes every file now.
@@ -99,10 +104,17 @@ def path(name: str, offline: bool = False, folder: Path | None = None) -> Path:
         raise NotRun(f"{name} is missing: it is neither a file here nor a name of `fishlib weights list`.")
     rows = list_(name, folder)
     if missing := [row["path"] for row in rows if not row["present"]]:
-        names, where = ", ".join(p.name for p in missing), " on a computer with a network" if offline else ""
+        names = ", ".join(p.name for p in missing)
+        where = " on a computer with a network" if offline else ""
         put = f"put it into {missing[0].parent}, or run `fishlib weights fetch {name}`{where}"
-        raise NotRun(f"{names} of the checkpoint {name} is missing or incomplete; {put}.")
+        raise NotRun(f"{names} of the checkpoint {name} is missing or incomplete; {put}{access([name])}.")
     return rows[0]["path"].parent if "folder" in manifest()[name] else rows[0]["path"]
+
+
+def access(names: list[str]) -> str:
+    """What to do first for those of these checkpoints that are gated, to end a sentence with; "" where none is."""
+    told = [f"; {name} is gated: {manifest()[name]['gated']}" for name in names if manifest()[name].get("gated")]
+    return "".join(told) + (f", {HOW_TO_SHOW}" if told else "")
 
 
 def fetch(name: str, folder: Path | None = None, progress: bool = True) -> Path:
@@ -136,16 +148,19 @@ def _files(name: str, folder: Path | None) -> list[dict]:
         target = (root / entry.get("folder", "") / file["file"]).resolve()
         if not target.is_relative_to(root):
             raise UserError(f"{target} lies outside {root}; correct the name of the file in {MANIFEST}.")
-        urls = [base + quote(file["file"], safe="+") for base in entry["from"]]
-        facts = {"name": name, "for": entry["for"], "licence": entry["licence"], "path": target}
-        facts |= {"size": file["size"], "sha256": file["sha256"], "urls": urls}
-        rows.append(facts | {"note": target.with_name(target.name + ".sha256")})
+        there = quote(file.get("path", file["file"]), safe="+/")
+        row = {fact: entry.get(fact) for fact in ("for", "licence", "repository", "revision")}
+        row |= {"name": name, "gated": entry.get("gated", ""), "path": target}
+        row |= {"size": file["size"], "sha256": file["sha256"], "urls": [base + there for base in entry["from"]]}
+        rows.append(row | {"note": target.with_name(target.name + ".sha256")})
     return rows
 
 
 def _download(row: dict, progress: bool) -> None:
     """Ask the addresses in order, each again after a cut connection, until one gives the whole file."""
-    part, said = row["path"].with_name(row["path"].name + ".part"), {}
+    part = row["path"].with_name(row["path"].name + ".part")
+    said = {}
+    refused = False
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         for url in row["urls"]:
@@ -156,6 +171,7 @@ def _download(row: dict, progress: bool) -> None:
                     return
                 except requests.HTTPError as error:  # an answer, and no use asking again
                     said[url] = str(error)
+                    refused |= error.response is not None and error.response.status_code in (401, 403)
                     break
                 except requests.RequestException as error:
                     said[url] = f"the connection failed or was cut ({type(error).__name__})"
@@ -169,6 +185,9 @@ def _download(row: dict, progress: bool) -> None:
         part.unlink(missing_ok=True)
     kept = f", {part.name} is kept to go on from" if part.exists() else ""
     answers = "; ".join(f"{url}: {answer}" for url, answer in said.items())
+    if refused and row["gated"]:
+        by_hand = f"or put the file there yourself from a browser: {row['path']}"
+        raise UserError(f"{row['path'].name} was refused{access([row['name']])}, {by_hand} ({answers}).")
     raise UserError(f"{row['path']} could not be downloaded{kept}; try again later ({answers}).")
 
 
@@ -181,7 +200,8 @@ def _receive(url: str, part: Path, row: dict, progress: bool) -> None:
     size, sha256 = row["size"], row["sha256"]
     have = part.stat().st_size if sha256 and part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as reply:
+    token = _token() if row["gated"] and url.startswith(HUB) else ""
+    with requests.get(url, headers=headers, auth=_showing(token), stream=True, timeout=TIMEOUT) as reply:
         if reply.status_code == 416:  # nothing is left to send: begin anew, the part was never checked
             part.unlink(missing_ok=True)
             raise requests.ConnectionError("range not satisfiable")
@@ -200,6 +220,35 @@ def _receive(url: str, part: Path, row: dict, progress: bool) -> None:
     if sha256 and (got := cache.file_hash(part)) != sha256:
         part.unlink()
         raise requests.HTTPError(f"sent a file with sha256 {got} instead of {sha256}, which was removed")
+
+
+def _showing(token: str) -> Callable:
+    """What requests calls to sign a request; also without a token, else it would take one from a .netrc file. Where an
+    answer leads on to another host, requests leaves the token out."""
+
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if token:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    return sign
+
+
+def _token() -> str:
+    """The user's token of the hub: the variable HF_TOKEN, else what `hf auth login` left; "" where there is none.
+
+    UserError, without the token, for text that no token is.
+    """
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not token:
+        cache_home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        home_of_the_hub = os.environ.get("HF_HOME") or Path(cache_home, "huggingface")
+        file = Path(os.environ.get("HF_TOKEN_PATH") or Path(home_of_the_hub, "token")).expanduser()
+        with suppress(OSError), file.open("rb") as f:
+            token = f.read(MAX_TOKEN).decode("utf-8", "replace").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise UserError("The hub's token (HF_TOKEN or the file of `hf auth login`) is no token; log in anew.")
+    return token
 
 
 def _offered(reply: requests.Response, start: int) -> int | None:

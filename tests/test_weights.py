@@ -22,13 +22,15 @@ HASH = hashlib.sha256(DATA).hexdigest()
 
 @pytest.fixture
 def server(monkeypatch):
-    """Serves DATA under every path. .seen: (path, Range) of each request; .cuts: so many answers stop half
-    way; .ranges: are Range requests understood; .paths: path -> (status, headers) to answer instead."""
+    """Serves DATA under every path. .seen: (path, Range) of each request; .signed: what each was signed with; .cuts: so
+    many answers stop half way; .ranges: are Range requests understood; .paths: path -> (status, headers) to answer
+    instead."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             asked = self.headers.get("Range")
             http.seen.append((self.path, asked))
+            http.signed.append(self.headers.get("Authorization"))
             if self.path in http.paths:
                 status, headers = http.paths[self.path]
                 self.send_response(status)
@@ -59,6 +61,7 @@ def server(monkeypatch):
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.data, http.seen, http.cuts, http.ranges, http.paths = DATA, [], 0, True, {}
+    http.signed = []
     http.odd = {}  # path -> what answers in its own way from the headers on
     http.handle_error = lambda *_: None  # a client that hangs up is part of the tests
     http.url = f"http://127.0.0.1:{http.server_port}/"
@@ -76,6 +79,7 @@ def fetch(server, tmp_path, monkeypatch):
     def fetch(name="tiny", **facts):
         file = {"file": "tiny.pth", "size": len(DATA), "sha256": HASH} | facts
         entry = {"for": "tests", "licence": "none", "from": file.pop("urls", [server.url]), "files": [file]}
+        entry |= {fact: file.pop(fact) for fact in ("gated",) if fact in file}
         (tmp_path / "weights.yaml").write_text(yaml.safe_dump({"tiny": entry}))
         return weights.fetch(name, progress=False)
 
@@ -326,7 +330,10 @@ def test_a_folder_checkpoint_is_used_as_a_folder(tmp_path, monkeypatch):
 
 def test_the_manifest_is_complete_and_https():
     for name, entry in weights.manifest().items():
-        assert entry["for"] and entry["licence"] and entry["files"], name
+        assert entry["for"] and entry["licence"] and entry["files"] and entry["repository"], name
+        assert "revision" in entry and (entry["revision"] is None or str(entry["revision"])), name
+        if entry["revision"] and "huggingface" in entry["from"][0]:
+            assert f"{entry['repository']}/resolve/{entry['revision']}/" in entry["from"][0]
         assert all(url.startswith("https://") and url.endswith("/") for url in entry["from"])
         for file in entry["files"]:
             assert file["sha256"] is None or len(file["sha256"]) == 64 == len(file["sha256"].strip())
@@ -383,3 +390,161 @@ def test_a_download_is_bounded_in_bytes_and_time(fetch, server, tmp_path, monkey
         fetch(size=size, sha256=HASH if size else None)
     kept = [path.stat().st_size for path in (tmp_path / "weights").glob("tiny.pth*")]
     assert sum(kept) <= len(DATA)
+
+
+# Files that their publisher gives to those alone who accepted a licence
+
+TOKEN = "hf_not_a_real_one"
+HOW = "sign in at https://example.org/tiny and accept the licence"
+
+
+@pytest.fixture
+def hub(server, monkeypatch, tmp_path):
+    """The server is the hub; nobody is logged in."""
+    monkeypatch.setattr(weights, "HUB", server.url)
+    for variable in ("HF_TOKEN", "HF_TOKEN_PATH", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    return server
+
+
+def log_in(tmp_path, token=TOKEN):
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "token").write_text(f"{token}\n")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_gated_file_that_is_refused_says_how_to_get_it(fetch, hub, tmp_path, monkeypatch, status):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.paths = {"/tiny.pth": (status, {})}
+    with pytest.raises(UserError) as caught:
+        fetch(gated=HOW)
+    said = str(caught.value)
+    assert HOW in said and "hf auth login" in said and str(status) in said and "\n" not in said
+    assert str(tmp_path / "weights" / "tiny.pth") in said  # where to put it by hand
+    assert TOKEN not in said and files(tmp_path) == []
+
+
+def test_a_refusal_of_what_is_not_gated_is_the_servers_error(fetch, hub, tmp_path):
+    hub.paths = {"/tiny.pth": (403, {})}
+    with pytest.raises(UserError, match=r"could not be downloaded.*403"):
+        fetch()
+
+
+def test_the_token_is_the_hubs_own_and_shown_to_the_hub_alone(fetch, hub, tmp_path, monkeypatch, capsys):
+    path = fetch(gated=HOW)
+    assert hub.signed == [None] and path.unlink() is None  # nobody is logged in
+    log_in(tmp_path)
+    fetch(gated=HOW).unlink()
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_variable")
+    fetch(gated=HOW).unlink()
+    fetch().unlink()  # whoever gives a file to anyone learns of no token
+    assert hub.signed[1:] == [f"Bearer {TOKEN}", "Bearer hf_of_the_variable", None]
+    monkeypatch.setattr(weights, "HUB", "https://example.org/")
+    fetch(gated=HOW)
+    assert hub.signed[4:] == [None]
+    said = capsys.readouterr()
+    assert "hf_" not in said.out + said.err
+    kept = [file for file in tmp_path.rglob("*") if file.is_file() and file.parent.name != "hub"]
+    assert not [file for file in kept if b"hf_" in file.read_bytes()]
+
+
+def test_the_token_does_not_follow_to_another_host(fetch, hub, tmp_path):
+    log_in(tmp_path)
+    elsewhere = f"http://localhost:{hub.server_port}/store/tiny.pth"
+    hub.paths = {"/tiny.pth": (302, {"Location": elsewhere})}
+    assert fetch(gated=HOW).read_bytes() == DATA
+    assert [path for path, _ in hub.seen] == ["/tiny.pth", "/store/tiny.pth"]
+    assert hub.signed == [f"Bearer {TOKEN}", None]
+
+
+def test_no_password_of_another_file_is_sent(fetch, hub, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    fetch(gated=HOW).unlink()
+    fetch()
+    assert hub.signed == [None, None]
+
+
+@pytest.mark.parametrize("token", ["hf_ü", "hf_a\nX-Other: b", "hf_\x00"])
+def test_what_is_no_token_is_not_sent_and_not_shown(fetch, hub, tmp_path, token):
+    log_in(tmp_path, token)
+    with pytest.raises(UserError, match="is no token") as caught:
+        fetch(gated=HOW)
+    assert "hf_" not in str(caught.value) and hub.seen == []
+
+
+def test_a_gated_checkpoint_that_is_missing_says_so_before_any_download(fetch, hub):
+    path = fetch(gated=HOW)
+    path.unlink()
+    with pytest.raises(NotRun, match=f"tiny is gated: {HOW}"):
+        weights.path("tiny")
+    assert weights.list_()[0]["gated"] == HOW
+
+
+def test_a_file_may_have_another_name_where_it_comes_from(fetch, server):
+    assert fetch(path="long-name.bin").name == "tiny.pth" and server.seen == [("/long-name.bin", None)]
+
+
+# What a profile needs
+
+
+def command(monkeypatch, *words) -> int:
+    monkeypatch.setattr("sys.argv", ["fishlib", "weights", "fetch", *words])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return stopped.value.code
+
+
+def test_a_profile_needs_what_its_methods_take_and_nothing_else(tmp_path):
+    from fishlib import profiles
+    from fishlib.naming import needs
+
+    assert needs.of(profiles.load("demo")).names == []
+    paper = needs.of(profiles.load("paper"))
+    assert set(paper.names) == {"detic", "clip", "sam_vit_h", "groundingdino_swint_ogc", "bert", "swin_t"}
+    assert paper.memory == sum(map(needs.known_bytes, ("sam_vit_h", "groundingdino_swint_ogc", "bert")))
+    own = {
+        "based_on": "demo", "method": "sam3", "compare": ["gdino-sam2", "rembg", "grabcut"], "backbone": "resnet18",
+        "segmenters": {"gdino-sam2": {"gdino": "zoo", "sam2": "edgetam"}, "rembg": {"session": "silueta"}},
+    }  # fmt: skip
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    assert needs.of(profiles.load(tmp_path / "own.yaml")).names == ["edgetam", "rembg_silueta", "sam3"]
+    own["segmenters"]["sam3"] = {"masks": str(tmp_path)}  # made by another program
+    own["segmenters"]["rembg"] = {"model": str(tmp_path / "u2net.onnx")}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    assert needs.of(profiles.load(tmp_path / "own.yaml")).names == ["edgetam"]
+
+
+def test_fetching_for_a_profile_says_how_much_first_and_goes_on_after_a_refusal(hub, tmp_path, monkeypatch, capsys):
+    facts = {"for": "tests", "licence": "none", "repository": "a/b", "revision": None, "from": [hub.url]}
+    file = {"size": len(DATA), "sha256": HASH}
+    listed = {
+        "sam3": facts | {"gated": HOW, "folder": "sam3", "files": [{"file": "model.safetensors", **file}]},
+        "rembg_u2net": facts | {"files": [{"file": "u2net.onnx", **file}]},
+        "sam_vit_h": facts | {"files": [{"file": "sam.pth", **file}]},  # which this profile does not need
+    }
+    (tmp_path / "weights.yaml").write_text(yaml.safe_dump(listed))
+    monkeypatch.setattr(weights, "MANIFEST", tmp_path / "weights.yaml")
+    monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path / "weights"))
+    own = {"based_on": "demo", "method": "sam3", "compare": ["sam3", "rembg"], "pretrainings": ["none"]}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    hub.paths = {"/model.safetensors": (401, {})}
+
+    assert command(monkeypatch, "--profile", str(tmp_path / "own.yaml")) == 2
+    said = capsys.readouterr()
+    assert "needs sam3, rembg_u2net" in said.out and "To fetch: 0.00 GB" in said.out and "Memory: more than" in said.out
+    assert said.out.index("To fetch") < said.out.index("rembg_u2net:") and HOW in said.out
+    assert "1 of 2 could not be fetched" in said.err and "model.safetensors was refused" in said.err
+    assert files(tmp_path) == ["sam3", "u2net.onnx"] and "/sam.pth" not in [path for path, _ in hub.seen]
+
+    hub.paths = {}
+    assert command(monkeypatch, "--profile", str(tmp_path / "own.yaml")) == 0
+    assert command(monkeypatch, "--profile", str(tmp_path / "own.yaml")) == 0
+    assert "All of it is here." in capsys.readouterr().out
+
+
+def test_fetch_without_a_name_says_what_to_give(monkeypatch, capsys):
+    assert command(monkeypatch) == 2 and "--profile NAME" in capsys.readouterr().err
+    assert command(monkeypatch, "--profile", "nowhere") == 2 and "demo, paper" in capsys.readouterr().err

@@ -96,6 +96,20 @@ def check(method: str, params: dict) -> None:
     common.options(method, module.DEFAULTS, params, getattr(module, "LIMITS", None))
 
 
+def needs(method: str, params: dict | None = None) -> dict[str, str]:
+    """Part of a method -> its checkpoint: a name of the weights' manifest, a path, or zoo; {} where it takes none."""
+    params = params or {}
+    if method not in MODULES or "masks" in params:
+        return {}
+    from fishlib.removal.segmenters import checkpoints
+
+    module = importlib.import_module(MODULES[method])
+    if not hasattr(module, "needs"):
+        return {}
+    named = module.needs({**module.DEFAULTS, **params})
+    return {part: checkpoints.SHORT.get(spec, spec) for part, spec in named.items()}
+
+
 def build(method: str, params: dict | None = None, device: str = "cpu", offline: bool = True) -> Segmenter:
     """The segmenter of that name; UserError for an unknown name, NotRun where it cannot run here.
 

@@ -64,7 +64,7 @@ def _missing(names: list[str], offline: bool) -> str:
     which = f"checkpoint {names[0]} is" if len(names) == 1 else f"checkpoints {', '.join(names)} are"
     where = " on a computer with a network" if offline else ""
     how = f"run `fishlib weights fetch {' '.join(names)}`{where} ({amount}), or put them into {folders}"
-    return f"The {which} missing or incomplete ({files}); {how}."
+    return f"The {which} missing or incomplete ({files}); {how}{weights.access(names)}."
 
 
 def fingerprint(path: Path | None, zoo_name: str) -> str:

@@ -43,6 +43,11 @@ def build(params: dict, device: str = "cpu", offline: bool = True) -> "Detic":
     return Detic(options, device, offline)
 
 
+def needs(options: dict) -> dict[str, str]:
+    """Part -> its checkpoint as the options name it."""
+    return {"detic": options["model"]}
+
+
 def to_input(image: np.ndarray, short: int, long: int) -> np.ndarray:
     """uint8 (H, W, 3) RGB -> float32 (1, 3, h, w), 0..255; short side as given, long side at most."""
     height, width = image.shape[:2]
@@ -84,7 +89,7 @@ class Detic:
 
     def __init__(self, options: dict, device: str, offline: bool):
         self.options, self.device = options, device
-        path = checkpoints.locate("detic", options["model"], offline)
+        [path] = checkpoints.locate_all(needs(options), offline).values()
         self.path = zoo.path("detic") if path is None else path
         self.key = {
             "method": "detic",

@@ -63,6 +63,12 @@ def build(params: dict, device: str = "cpu", offline: bool = True) -> "GdinoSam"
     return GdinoSam(common.options("gdino-sam", DEFAULTS | own, params, LIMITS), device, offline)
 
 
+def needs(options: dict, masks_from: str = "sam") -> dict[str, str]:
+    """Part -> its checkpoint as the options name it; the zoo's detector has its text encoder in its own file."""
+    parts = {name: options[name] for name in ("gdino", masks_from)}
+    return parts if parts["gdino"] == "zoo" else parts | {"bert": options["bert"]}
+
+
 class Boxes(NamedTuple):
     """The detector's answer for one photo, best first: xyxy float32 (n, 4) in its pixels, scores (n,), phrases;
     mirrored: whether they are from the look at the mirror image."""
@@ -121,11 +127,7 @@ class GdinoSam:
         common.prompt(options["prompt"])  # a useless prompt fails here, before any photo
 
         models = ("gdino", self.masks_from)
-        needed = {name: options[name] for name in models}
-        if needed["gdino"] != "zoo":  # whose text encoder is in its file
-            needed["bert"] = options["bert"]
-        self.paths = checkpoints.locate_all(needed, offline)
-
+        self.paths = checkpoints.locate_all(needs(options, self.masks_from), offline)
         bf16 = [common.wants_bf16(options["dtype"], device, options[name]) for name in models]
         self.key = {
             "method": self.method,

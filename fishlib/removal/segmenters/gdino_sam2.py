@@ -17,6 +17,11 @@ def build(params: dict, device: str = "cpu", offline: bool = True) -> "GdinoSam2
     return GdinoSam2(common.options("gdino-sam2", DEFAULTS | own, params, LIMITS), device, offline)
 
 
+def needs(options: dict) -> dict[str, str]:
+    """As gdino_sam.needs."""
+    return gdino_sam.needs(options, GdinoSam2.masks_from)
+
+
 class GdinoSam2(gdino_sam.GdinoSam):
     """See GdinoSam."""
 

@@ -41,13 +41,18 @@ def build(params: dict, device: str = "cpu", offline: bool = True) -> "Rembg":
     return Rembg(options, device, offline)
 
 
+def needs(options: dict) -> dict[str, str]:
+    """Part -> its checkpoint as the options name it."""
+    return {"rembg": options["model"] or f"rembg_{options['session']}"}
+
+
 class Rembg:
     """The session is opened at the first photo; package and file are looked for now."""
 
     def __init__(self, options: dict, device: str, offline: bool):
         self.options, self.device = options, device
         _folder_of_the_package()
-        self.path = checkpoints.locate("rembg", options["model"] or f"rembg_{options['session']}", offline)
+        self.path = checkpoints.locate_all(needs(options), offline)["rembg"]
         self.key = {
             "method": "rembg",
             "options": {k: v for k, v in options.items() if k != "model"},
@@ -118,7 +123,7 @@ class Rembg:
                 f"{self.path} is no network of rembg's {self.options['session']}: its answers are no probabilities."
             )
         small = Image.fromarray(answer[0].astype(np.float32))
-        return np.asarray(small.resize(picture.size, Image.Resampling.LANCZOS))
+        return np.asarray(small.resize(picture.size, Image.Resampling.LANCZOS)).clip(0, 1)  # which overshoots at edges
 
 
 class Listener:

@@ -37,6 +37,11 @@ def build(params: dict, device: str = "cpu", offline: bool = True) -> "Sam3":
     return Sam3(common.options("sam3", DEFAULTS, params, LIMITS), device, offline)
 
 
+def needs(options: dict) -> dict[str, str]:
+    """Part -> its checkpoint as the options name it."""
+    return {"sam3": options["sam3"]}
+
+
 class Instances(NamedTuple):
     """What SAM 3 found in one photo, best first: logits Tensor (n, L, L) of the photo stretched to a square, boxes
     float32 (n, 4) XYXY in pixels of the photo, scores (n,)."""
@@ -52,7 +57,7 @@ class Sam3:
     def __init__(self, options: dict, device: str, offline: bool):
         self.options, self.device = options, device
         self.words = common.concept(options["prompt"])  # a useless prompt fails here, before any photo
-        self.folder = checkpoints.locate("sam3", options["sam3"], offline)
+        self.folder = checkpoints.locate_all(needs(options), offline)["sam3"]
         self.bf16 = common.wants_bf16(options["dtype"], device)
         self.key = {
             "method": "sam3",
@@ -173,7 +178,7 @@ class Sam3:
         return {
             "size": list(image.shape[:2]),
             "boxes": found.boxes.round(2).tolist(),
-            "box_scores": found.scores.round(4).tolist(),
+            "box_scores": [round(float(score), 4) for score in found.scores],
             "tried": found.boxes.round(2).tolist(),  # each as it is
             "candidates": told,
             "chosen": best,

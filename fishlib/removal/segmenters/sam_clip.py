@@ -45,6 +45,11 @@ def build(params: dict, device: str = "cpu", offline: bool = True) -> "SamClip":
     return SamClip(common.options("sam-clip", DEFAULTS | own, params, LIMITS), device, offline)
 
 
+def needs(options: dict) -> dict[str, str]:
+    """Part -> its checkpoint as the options name it."""
+    return {"clip": options["clip"], "sam": options["sam"]}
+
+
 def crop(image: np.ndarray, mask: np.ndarray) -> Image.Image:
     """The masked part alone on a black square: black as in the public recipes, square since CLIP's own
     preparation would cut the ends off a long fish."""
@@ -66,7 +71,7 @@ class SamClip:
     def __init__(self, options: dict, device: str, offline: bool):
         _check_words(options)
         self.options, self.device, self.offline = options, device, offline
-        self.paths = checkpoints.locate_all({"clip": options["clip"], "sam": options["sam"]}, offline)
+        self.paths = checkpoints.locate_all(needs(options), offline)
         self.key = {
             "method": "sam-clip",
             "options": {k: v for k, v in options.items() if k not in ("sam", "clip", "dtype")},

@@ -26,7 +26,7 @@ VOLATILE = (
     "made_with.json",
     ".private.json",
 )
-VOLATILE_FOLDERS = ("stages", "notebooks", "report", "cache", "figures")
+VOLATILE_FOLDERS = ("stages", "notebooks", ".executed", "report", "cache", "figures")
 
 
 @dataclass
@@ -48,11 +48,15 @@ class Tally:
 
 @dataclass
 class Outcome:
-    """How a command ended: exit code (negative: a signal; None: hung and was killed), what it said, its writes."""
+    """How a command ended: exit code (negative: a signal; None: hung and was killed), what it said, its writes.
+
+    killed: did the kill that was asked for happen, to the command or to a process it had started?
+    """
 
     code: int | None
     said: str
     writes: int
+    killed: bool
 
     @property
     def clean(self) -> bool:
@@ -108,7 +112,9 @@ def run(
     had started is killed as well, as when a machine goes down.
     """
     counter = folder.with_name(f"{folder.name}.writes")
+    death = counter.with_name(f"{counter.name}.killed")
     counter.unlink(missing_ok=True)
+    death.unlink(missing_ok=True)
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join([str(HOOK), environment.get("PYTHONPATH", ""), str(Path.cwd())])
     environment |= {"FAULT_FOLDER": str(folder), "FAULT_COUNTER": str(counter), "FAULT_AT": str(at), "FAULT_DO": do}
@@ -134,7 +140,7 @@ def run(
     finally:
         kill_all(process.pid)
     writes = counter.stat().st_size if counter.exists() else 0
-    return Outcome(code, said, writes)
+    return Outcome(code, said, writes, death.exists())
 
 
 def kill_all(group: int) -> None:

@@ -27,10 +27,9 @@ def _chain(command, work: Path, tally, wanted: dict[str, bytes], moments, chain:
     out = harness.clear(work / f"{command.name}-killed")
     for moment in moments:
         ended = harness.run(command.words(out), out, "kill", int(moment))
-        died = ended.code == -9 or "kernel" in ended.said.casefold()
-        tally.count(f"kills of {command.name}", int(died))
+        tally.count(f"kills of {command.name}", int(ended.killed))
         tally.hold(ended.code is not None, f"{command.name} hung after a kill")
-        if not died:
+        if ended.code != -9:  # something it had started died, a kernel most likely, or it ended before that write
             tally.hold(ended.clean, f"{command.name} after a kill: {commands.describe(ended.said)}")
     last = harness.run(command.words(out), out)
     what = f"{command.name}, chain {chain}, killed at writes {[int(m) for m in moments]}"

@@ -125,6 +125,7 @@ def fetch(name: str, folder: Path | None = None, progress: bool = True) -> Path:
     download is trusted, its hash kept beside it and printed. UserError, also for a wrong file that was there.
     """
     for row in _files(name, folder):
+        writing.sweep_beside(row["note"])
         if not row["path"].exists():
             _download(row, progress)
     for row in verify(name, folder):

@@ -254,14 +254,14 @@ def test_what_a_killed_writer_left_is_swept_by_the_next_holder_and_nothing_else(
     (tmp_path / "below").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "below" / "link").symlink_to(tmp_path / "elsewhere")
-    left = [tmp_path / ".tmp-abcd_123.png", tmp_path / "below" / ".tmp-00000000"]
+    left = [tmp_path / ".tmp-abcd_123-0f1e2d3c.png", tmp_path / "below" / ".tmp-00000000-00000000"]
     stays = [tmp_path / name for name in (".tmp-mine.png", "tmp-abcd_123.png", "below/a.png", "elsewhere/a.csv")]
     for file in (*left, *stays):
         file.write_text("x")
         os.utime(file, (0, 0))
     day_ahead = time.time() + 86400  # the clock was set back meanwhile
     os.utime(left[0], (day_ahead, day_ahead))
-    fresh = tmp_path / ".tmp-abcd_456.csv"  # a reviewer's answer, say, on its way into a table
+    fresh = tmp_path / ".tmp-abcd_456-0f1e2d3c.csv"  # a reviewer's answer, say, on its way into a table
     fresh.write_text("x")
 
     other_holder.kill()
@@ -272,6 +272,26 @@ def test_what_a_killed_writer_left_is_swept_by_the_next_holder_and_nothing_else(
     os.utime(left[0], (0, 0))
     with locks.held(tmp_path, "again"):
         assert left[0].exists()  # nobody was killed: nothing is looked for
+
+
+def test_what_a_killed_writer_of_one_file_left_is_swept_and_other_files_stay(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from fishlib.files import writing\n"
+        "with writing.atomic(Path(sys.argv[1])) as temporary: os._exit(9)"
+    )
+    for name in ("mine.pt", "other.pt"):
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+
+    writing.sweep_beside(tmp_path / "mine.pt", tmp_path / "nowhere" / "a.pt")
+    assert len(list(tmp_path.iterdir())) == 2  # written a moment ago: its writer may be at work
+
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, 0))
+    writing.sweep_beside(tmp_path / "mine.pt")
+    [left] = tmp_path.iterdir()
+    writing.sweep_beside(tmp_path / "other.pt")
+    assert not left.exists()
 
 
 def test_waiting_ends_when_the_holder_does(tmp_path, other_holder):

@@ -1,7 +1,7 @@
 """Imported by every Python that the harness starts: does something at the n-th write below a folder.
 
 FAULT_FOLDER   the folder whose writes count
-FAULT_COUNTER  a file that gets one byte a write, over all processes of the command
+FAULT_COUNTER  a file that gets one byte a write, over all processes of the command; <name>.killed tells of a kill
 FAULT_AT       the write at which something happens (counted from 1)
 FAULT_DO       kill: SIGKILL to this process; ENOSPC, EROFS, EACCES: that error, at this write and every later one;
                nothing: only count
@@ -24,7 +24,10 @@ def _install() -> None:
     def below(path) -> bool:
         if isinstance(path, bytes | os.PathLike):
             path = os.fsdecode(path)
-        return isinstance(path, str) and os.path.abspath(path).startswith(folder)  # noqa: PTH100 - a link stays itself
+        if not isinstance(path, str):
+            return False
+        whole = os.path.abspath(path)  # noqa: PTH100 - a link stays itself
+        return whole == folder or whole.startswith(folder + os.sep)
 
     def watch(event: str, values: tuple) -> None:
         if event == "open":
@@ -42,6 +45,7 @@ def _install() -> None:
         if not at or count < at:
             return
         if what == "kill" and count == at:
+            os.close(os.open(os.environ["FAULT_COUNTER"] + ".killed", os.O_WRONLY | os.O_CREAT))
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "ENOSPC" and event in ("os.rename", "os.remove"):
             return  # neither needs room

@@ -1,5 +1,6 @@
 """Files that are whole or not there: written beside their place, then renamed into it."""
 
+import hashlib
 import os
 import re
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from fishlib.errors import UserError
 
-TEMPORARY = re.compile(r"\.tmp-[a-z0-9_]{8}(\.[^/]{0,15})?")  # as `atomic` names them
+TEMPORARY = re.compile(r"\.tmp-[a-z0-9_]{8}-[0-9a-f]{8}(\.[^/]{0,15})?")  # as `atomic` names them
 SETTLED = 1.0  # seconds
 
 
@@ -24,7 +25,7 @@ def atomic(path: Path, keep: bool = False):
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix[:16])
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=_temporary_end(path))
         os.close(handle)
     except OSError as error:
         raise UserError(f"{path.parent} cannot be written ({error.strerror}); choose another --out folder.") from error
@@ -50,13 +51,34 @@ def sweep(folder: Path) -> None:
     For whoever holds the folder's lock. A file written a moment ago stays: what is answered into one file of the folder
     (see locks.briefly) needs no lock of the folder.
     """
-    now = time.time()
     for place, _, names in os.walk(folder):
         for name in filter(TEMPORARY.fullmatch, names):
-            file = Path(place, name)
-            with suppress(OSError):
-                if abs(now - file.lstat().st_mtime) > SETTLED:  # later than now where the clock was set back
-                    file.unlink()
+            _remove_settled(Path(place, name))
+
+
+def sweep_beside(*paths: Path) -> None:
+    """Remove the temporary files that a killed writer of these files left; those of other files in the folder stay.
+
+    For whoever alone writes these files, in a folder that others write into as well.
+    """
+    for path in paths:
+        end = _temporary_end(path)
+        for file in path.parent.glob(".tmp-*"):
+            if TEMPORARY.fullmatch(file.name) and file.name.endswith(end):
+                _remove_settled(file)
+
+
+def _temporary_end(path: Path) -> str:
+    """How the names of a file's temporary files end: what it is known by, short for any name, and its own suffix."""
+    known_by = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    return f"-{known_by}{path.suffix[:16]}"
+
+
+def _remove_settled(file: Path) -> None:
+    with suppress(OSError):
+        age = time.time() - file.lstat().st_mtime
+        if abs(age) > SETTLED:  # its time lies ahead where the clock was set back
+            file.unlink()
 
 
 def failed(path: Path, error: Exception) -> str:

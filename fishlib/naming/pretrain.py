@@ -49,6 +49,16 @@ class Training:
         """What a killed training goes on from."""
         return self.out.with_suffix(".resume.pt")
 
+    @property
+    def last_file(self) -> Path:
+        """The checkpoint of the last epoch."""
+        return self.out.with_suffix(".last.safetensors")
+
+    @property
+    def roles_file(self) -> Path:
+        """What became of every photo."""
+        return self.out.with_suffix(".photos.csv")
+
 
 def pretrain(
     photos: str | Path,
@@ -82,6 +92,7 @@ def pretrain(
         base = classifier.load(start, backbone, device, seed)
         manifest = scan(Path(photos), progress)
         training = _begin(Path(photos), out, base, str(start), manifest, PRESET | settings, seed)
+        writing.sweep_beside(out, training.last_file, training.state_file, training.roles_file)
         for note in training.history["notes"]:
             say(note)
 
@@ -170,7 +181,7 @@ def _keep(training: Training) -> None:
         history=training.history,
         training_hashes=training.train.sha256,
     )
-    classifier.save(now, training.out.with_suffix(".last.safetensors"))
+    classifier.save(now, training.last_file)
     accuracies = [epoch["held_out_accuracy"] for epoch in training.history["epochs"]]
     if accuracies[-1] >= max(accuracies):
         classifier.save(now, training.out)
@@ -221,7 +232,7 @@ def _finished(training: Training) -> Classifier | None:
 def _write_roles(training: Training, manifest: pd.DataFrame) -> None:
     """<stem>.photos.csv: what became of every file of the folder."""
     frame = lessons.roles(manifest, training.train, training.test, training.changed)
-    write_frame(frame, training.out.with_suffix(".photos.csv"))
+    write_frame(frame, training.roles_file)
 
 
 def _say_nothing(text: str) -> None:

@@ -8,13 +8,11 @@ the number of workers nor on that of cores.
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -23,6 +21,8 @@ from fishlib.errors import UnreadablePhoto, UserError
 from fishlib.files import paths
 from fishlib.files.progress import Bar
 from fishlib.naming import checkpoints
+from fishlib.naming.threads import network as _network
+from fishlib.naming.threads import opencv_on_one_thread as _opencv_on_one_thread
 from fishlib.photos import composite, decode, masks
 from fishlib.photos.composite import Variant
 from fishlib.removal import segments
@@ -177,47 +177,6 @@ def told(reasons: dict[str, str]) -> list[str]:
     named = "; ".join(f"{photo_id} ({reason})" for photo_id, reason in list(reasons.items())[:3])
     more = "; ..." if len(reasons) > 3 else ""
     return [f"Photos not counted, since they changed after the scan: {len(reasons)} ({named}{more}). Scan them again."]
-
-
-@contextmanager
-def _network(study: Study, source: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
-    """A function pictures (B, 224, 224, 3) -> features (B, D) for many threads; its first call loads the network."""
-    lock = threading.Lock()
-    loaded = []
-
-    def answer(pictures: np.ndarray) -> np.ndarray:
-        import torch  # which a cached run never needs
-
-        from fishlib.naming import classifier
-
-        with lock:
-            if not loaded:
-                loaded.append(classifier.load(source, study.profile.backbone, study.device, study.profile.seed))
-        [model] = loaded
-        on_cpu = model.device.type == "cpu"
-        if on_cpu and torch.get_num_threads() != 1:
-            torch.set_num_threads(1)  # for this thread alone
-        with nullcontext() if on_cpu else lock:  # a GPU takes one block at a time
-            return classifier.features(model, pictures)
-
-    try:
-        yield answer
-    finally:
-        if loaded:
-            import torch
-
-            torch.set_num_threads(torch.get_num_threads())  # threads made later take what was set last
-
-
-@contextmanager
-def _opencv_on_one_thread() -> Iterator[None]:
-    """The workers keep every core busy; OpenCV's own threads, which wait by counting, would take their time."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def _made_of(study: Study, source: str) -> dict:

@@ -111,6 +111,13 @@ class Transfer(Section):
     whole: Whole
 
 
+class Beyond(Section):
+    """Notebook 05's questions about backgrounds, outlines and masks: on so many photos of each species at most."""
+
+    learnt_from: WholeNumber = Field(ge=1, le=10_000)
+    asked: WholeNumber = Field(ge=1, le=10_000)
+
+
 class Profile(Section):
     name: Annotated[Text, AfterValidator(_plain_name)]
     seed: WholeNumber = Field(ge=0, le=2**31 - 1)  # OpenCV takes no larger one
@@ -125,6 +132,7 @@ class Profile(Section):
     classifier: Text | None
     pretrainings: list[Text] = Field(min_length=1, max_length=MAX_LIST)
     transfer: Transfer
+    beyond: Beyond
     block: WholeNumber = Field(ge=1, le=512)
 
 

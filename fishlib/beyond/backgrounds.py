@@ -1,0 +1,53 @@
+"""The questions about backgrounds, asked of a run: whose masks, which network, and what is left out."""
+
+from dataclasses import replace
+
+from fishlib.beyond import companions, reliance
+from fishlib.beyond.shelf import Shelf, with_masks
+from fishlib.errors import NotRun, UserError
+from fishlib.naming import features, inference
+from fishlib.photos.manifest import curated
+from fishlib.removal import segmenters, segmenting
+from fishlib.study import Study, keep_notes
+
+TRUTH = "truth"
+
+
+def run(study: Study) -> tuple[reliance.Reliance | None, list[str]]:
+    """(what the naming leans on, see reliance.run, or None where it cannot be asked; notes, kept for the report)."""
+    try:
+        question, notes = asked(study)
+        answer = reliance.run(question, source(study))
+    except (NotRun, UserError) as error:
+        answer, notes = None, [f"What the naming leans on, left out: {error}"]
+    keep_notes(study, "backgrounds", notes)
+    return answer, notes
+
+
+def source(study: Study) -> str:
+    """The network that is asked: the classifier, else what heads learn on in table 2 (see naming.features)."""
+    return study.classifier or inference.features_source(study)
+
+
+def asked(study: Study) -> tuple[reliance.Question, list[str]]:
+    """The question to the photos of a run that have masks, true ones where there are any; and notes.
+
+    UserError where too few have.
+    """
+    photos = curated(study)
+    groups = companions.of(companions.read(study), photos["photo_id"])
+    cutter = replace(study, method=TRUTH) if study.masks is not None else study
+    found = segmenting.run(cutter, cutter.method, photos)
+    usable, _ = features.usable(photos, found)
+    there, notes = with_masks(usable, found)
+    notes = [whose(cutter), *notes]
+    question, left_out = reliance.question(Shelf(cutter, there), groups)
+    return question, notes + left_out
+
+
+def whose(study: Study) -> str:
+    """Whose masks tell fish from background, in a sentence."""
+    if study.method == TRUTH:
+        return "True masks tell fish from background."
+    name = segmenters.label(study.method, study.profile.segmenters.get(study.method, {}))
+    return f"There are no true masks: those of {name} tell fish from background, mistakes included."

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +94,7 @@ def _learn_all(study: Study, photos: pd.DataFrame, found: pd.DataFrame) -> tuple
     """Every pre-training, variant and K that the photos allow: (results, photos used, notes). Writes draws.json."""
     settings = study.profile.transfer
     photos, shots, notes = usable(photos, settings.shots)
-    draws = {(k, t): draw_shots(photos, k, t, study.profile.seed) for k in shots for t in range(settings.trials)}
+    draws = draws_of(study, photos, shots)
     _write_draws(study, draws)
     if not shots:
         return [], photos, notes
@@ -108,6 +108,12 @@ def _learn_all(study: Study, photos: pd.DataFrame, found: pd.DataFrame) -> tuple
             continue
         notes += checkpoints.trained_on(source, photos)
     return results, photos, notes
+
+
+def draws_of(study: Study, photos: pd.DataFrame, shots: list[int]) -> dict[tuple[int, int], list[str]]:
+    """(k, trial) -> the drawn photo_ids."""
+    settings = study.profile
+    return {(k, t): draw_shots(photos, k, t, settings.seed) for k in shots for t in range(settings.transfer.trials)}
 
 
 def scores(results: list[Result]) -> pd.DataFrame:
@@ -143,21 +149,31 @@ def _learn(study: Study, photos: pd.DataFrame, found: pd.DataFrame, draws: dict,
     variants = [BASIC[name] for name in study.profile.transfer.variants]
     species = sorted(photos.species.unique())
     labels = np.array([species.index(name) for name in photos.species])
-    place = {photo_id: i for i, photo_id in enumerate(photos.photo_id)}
-    drawn = {name: [place[photo_id] for photo_id in ids] for name, ids in draws.items()}  # rows of photos
 
     if study.profile.transfer.tune == "all":
         learner = _whole_network(study, labels, len(species), source)
         # made when they are asked for: one variant's pictures in memory at a time
-        inputs = ((v.name, features.pictures(study, photos, found, v)) for v in variants)
+        inputs = ((v.name, learner, features.pictures(study, photos, found, v)) for v in variants)
     else:
-        learner = _heads(study, labels, len(species))
-        inputs = features.compute(study, photos, found, variants, source).items()
+        learner = heads(study, labels, len(species))
+        values = features.compute(study, photos, found, variants, source)
+        inputs = ((name, learner, x) for name, x in values.items())
+    yield from learn(study, photos, labels, draws, label, inputs, len(variants))
 
+
+def learn(
+    study: Study, photos: pd.DataFrame, labels: np.ndarray, draws: dict, label: str, inputs: Iterable[tuple], n: int
+) -> Iterator[Result]:
+    """Yield the Result of every input and K. inputs: n times (name, Learner, what it learns from, a row a photo).
+
+    photos, labels: of the rows; draws: (k, trial) -> photo_ids; label: of the pre-training.
+    """
+    place = {photo_id: i for i, photo_id in enumerate(photos.photo_id)}
+    drawn = {name: [place[photo_id] for photo_id in ids] for name, ids in draws.items()}  # rows of photos
     stage_name = f"heads-{label}"
-    total = len(variants) * len(draws)
+    total = n * len(draws)
     with stage(study, stage_name) as record, Bar(total=total, desc=stage_name, unit="draw", leave=False) as bar:
-        for variant, x in inputs:
+        for variant, learner, x in inputs:
             content = cache.array_hash(x)
             for k in sorted({k for k, _ in draws}):
                 of_k = [name for name in draws if name[0] == k]
@@ -206,7 +222,7 @@ def _right(answers: np.ndarray, labels: np.ndarray, drawn: list[list[int]]) -> n
     return right
 
 
-def _heads(study: Study, labels: np.ndarray, n_classes: int) -> Learner:
+def heads(study: Study, labels: np.ndarray, n_classes: int) -> Learner:
     """New last layers on features (N, D), all draws at once."""
     settings = study.profile.transfer
 

@@ -102,12 +102,18 @@ def read_grey(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def working(image: np.ndarray, side: int = 640) -> np.ndarray:
     """The photo, its long side at most side pixels (the paper: about 640), area-averaged, never larger."""
-    height, width = image.shape[:2]
+    height, width = working_shape(*image.shape[:2], side)
+    if (height, width) == image.shape[:2]:
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def working_shape(height: int, width: int, side: int = 640) -> tuple[int, int]:
+    """(height, width) of `working` for a photo of that size."""
     scale = side / max(height, width)
     if scale >= 1:
-        return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return height, width
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def ahead(items: list, load: Callable) -> Iterator[tuple]:

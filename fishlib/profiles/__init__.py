@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fishlib.errors import UserError
 from fishlib.files import documents, paths
@@ -22,6 +22,7 @@ BACKGROUNDS = {  # table 3; pure RGB colours are our choice, the paper names col
 # removal/segmenters has a module for each: the paper's, those of today, and one without a network
 METHODS = ("gdino-sam", "sam-clip", "detic", "gdino-sam2", "sam3", "rembg", "grabcut")
 TRUTH = "truth"  # the true masks in a method's place
+VARIANTS = ("original", "crop", "mask", "crop_mask")
 MAX_TEXT = 4096  # letters of a value; the longest are paths
 MAX_NUMBER = 1e9  # of a method's option; its module knows what makes sense
 MAX_LIST = 100
@@ -111,11 +112,31 @@ class Transfer(Section):
     whole: Whole
 
 
+class Fusion(Section):
+    """Two inputs that name a photo together: by the mean of their features, by both side by side, or by the mean of the
+    shares that a head on each gives, whose weight is chosen on the K photos alone."""
+
+    how: Literal["mean", "side by side", "shares"]
+    of: list[Text] = Field(min_length=2, max_length=2)
+
+
 class Beyond(Section):
-    """Notebook 05's questions about backgrounds, outlines and masks: on so many photos of each species at most."""
+    """Notebook 05's questions about backgrounds, outlines and masks: on so many photos of each species at most. inside:
+    variants whose last feature map is pooled under the mask as well; fusions: of variants, or those + "_inside"."""
 
     learnt_from: WholeNumber = Field(ge=1, le=10_000)
     asked: WholeNumber = Field(ge=1, le=10_000)
+    inside: list[Literal["original", "crop", "mask", "crop_mask"]] = Field(max_length=4)
+    fusions: list[Fusion] = Field(max_length=MAX_LIST)
+
+    @model_validator(mode="after")
+    def _fuses_what_there_is(self) -> "Beyond":
+        there = [*VARIANTS, *(f"{name}_inside" for name in self.inside)]
+        for fusion in self.fusions:
+            for name in fusion.of:
+                if name not in there:
+                    raise ValueError(f"fusions: {name!r} is no input, choose from {', '.join(there)}")
+        return self
 
 
 class Profile(Section):

@@ -20,6 +20,7 @@ from fishlib import run
 
 pytestmark = pytest.mark.browser
 TOKEN = "only-on-this-machine"
+FILTERS = ("species", "named as", "error", "variant", "masks of", "first")  # of the explorer, left to right
 LAB = [
     "--no-browser", "--allow-root", "--LabApp.news_url=None", "--ServerApp.ip=127.0.0.1",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly",
@@ -147,6 +148,15 @@ def test_explorer(page, lab, copied, artifacts):
     explorer.get_by_title(f"{LONELY}/{LONELY_FILE}", exact=True).click()
     detail.get_by_text(LONELY_FILE).wait_for()
     explorer.screenshot(path=artifacts / "explorer_names.png")
+
+    explorer.locator(".fw-back").click()
+    sort = explorer.locator(".fw-filters select").nth(FILTERS.index("first"))
+    sort.select_option(label="check first")
+    sure = pd.read_csv(copied[0] / "beyond" / "sure.csv", dtype={"photo_id": str}).query("variant == 'original'")
+    least_sure = sure.sort_values(["confidence", "photo_id"])["photo_id"].iloc[0]
+    until(page, lambda: photos.first.get_attribute("title"), least_sure)
+    assert "to check by eye" in photos.first.inner_text()
+    explorer.screenshot(path=artifacts / "explorer_check_first.png")
 
 
 def verdicts(out: Path) -> list:

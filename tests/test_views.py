@@ -13,6 +13,7 @@ from conftest import NASTY, ODD
 
 from fishlib import cache, opening
 from fishlib.errors import UserError
+from fishlib.files.frames import write_frame
 from fishlib.opening import open_study, reopen
 from fishlib.photos import decode, masks
 from fishlib.photos.manifest import read_manifest
@@ -30,7 +31,8 @@ def test_kinds_of_error_and_what_masking_changed(made):
     kinds = {k: m.sum() for k, m in cases.kinds(cases.table(made)).items()}
     assert kinds == {
         "any failure": 3, "wrong species": 2, "missed fish": 1, "extra region": 1, "part only": 1, "wrong region": 0,
-        "fin lost": 1, "right → wrong by masking": 1, "wrong → right by masking": 1, "right species": 2, "all": 5,
+        "fin lost": 1, "to check by eye": 0,
+        "right → wrong by masking": 1, "wrong → right by masking": 1, "right species": 2, "all": 5,
     }  # fmt: skip
 
 
@@ -40,6 +42,18 @@ def test_photos_are_picked_by_species_answer_and_kind_and_sorted(made):
     assert surest.confidence.tolist() == [0.99, 0.7]
     assert cases.pick(rows, true=ODD, named="マサバ").photo_id.tolist() == [f"{ODD}/{NASTY}.png"]
     assert cases.pick(rows, sort="IoU, lowest first").iou.is_monotonic_increasing
+
+
+def test_check_first_is_by_the_confidence_and_threshold_of_notebook_05(made):
+    photos = ["マサバ/1.png", "マサバ/2.png", f"{ODD}/4.png"]
+    sure = pd.DataFrame({"photo_id": photos, "variant": "original", "confidence": [0.3, 0.95, 0.6], "check": [1, 0, 1]})
+    write_frame(sure, made.out / "beyond" / "sure.csv")
+    rows = cases.pick(cases.table(made), sort=cases.CHECK_FIRST)
+    assert rows.photo_id.tolist()[:3] == [photos[0], photos[2], photos[1]]
+    assert set(cases.pick(rows, cases.TO_CHECK).photo_id) == {photos[0], photos[2]}
+    assert views.caption(rows.iloc[0])[-1] == "to check by eye" and len(views.caption(rows.iloc[2])) == 2
+    other = cases.pick(cases.table(made, variant="mask"), sort=cases.CHECK_FIRST)
+    assert other.confidence.tolist()[:2] == [0.5, 0.6] and not (other.check == 1).any()  # nothing is known of it
 
 
 def test_names_of_files_and_species_are_text(made):

@@ -223,15 +223,7 @@ def _choices(study: Study, figure3: pd.DataFrame) -> dict[int, verdict.Verdict]:
 
 
 def _pretraining(study: Study, figure3: pd.DataFrame) -> str | None:
-    """The label in figure 3 of the classifier's own weights, else of ImageNet's, else the last; None without any."""
-    labels = list(dict.fromkeys(figure3["pretraining"]))
-    if not labels:
-        return None
-    sources = checkpoints.pretrainings(study)
-    own = checkpoints.ZOO if study.classifier in checkpoints.ZOO else (study.classifier,)
-    wanted = [label for label in labels if study.classifier and sources.get(label) in own]
-    wanted += [label for label in labels if label == "imagenet"]
-    return [*wanted, labels[-1]][0]
+    return shots.nearest_pretraining(study, list(dict.fromkeys(figure3["pretraining"])))
 
 
 def _signs(study: Study, way: verdict.Asked | None, figure3: pd.DataFrame) -> tuple[verdict.Sign, ...]:

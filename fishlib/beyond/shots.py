@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fishlib.files.frames import write_frame
-from fishlib.naming import sweep
+from fishlib.naming import checkpoints, sweep
 from fishlib.scores import contrasts
 from fishlib.study import Study
 
@@ -68,3 +68,15 @@ def choices(results: list[sweep.Result]) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame(columns=CHOICE_COLUMNS)
     return pd.concat(frames, ignore_index=True)[CHOICE_COLUMNS]
+
+
+def nearest_pretraining(study: Study, labels: list[str]) -> str | None:
+    """Of these labels of figure 3 the one nearest to the study's namer: the classifier's own weights, else ImageNet's,
+    else the last; None without any."""
+    if not labels:
+        return None
+    sources = checkpoints.pretrainings(study)
+    own = checkpoints.ZOO if study.classifier in checkpoints.ZOO else (study.classifier,)
+    wanted = [label for label in labels if study.classifier and sources.get(label) in own]
+    wanted += [label for label in labels if label == "imagenet"]
+    return [*wanted, labels[-1]][0]

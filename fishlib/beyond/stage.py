@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from fishlib.beyond import companions, evidence, halves, shots, sureness
+from fishlib.beyond import companions, evidence, halves, kshots, shots, sureness
 from fishlib.errors import NotRun, UserError
 from fishlib.naming import sweep
 from fishlib.photos.manifest import curated
@@ -44,6 +44,15 @@ def sure(study: Study) -> tuple[sureness.Sure | None, list[str]]:
     notes = [note for note in answer.notes if note]
     keep_notes(study, "sure", notes)
     return answer, notes
+
+
+def heads(study: Study, variant: str) -> kshots.Shots | None:
+    """Both heads on K photos a species (see kshots.run); None where figure 3 has nothing to stand beside."""
+    if not (study.out / "tables" / "figure3.csv").is_file():
+        return None
+    photos = curated(study)
+    found = kshots.run(study, photos, segmenting.run(study, study.method, photos), variant)
+    return found if len(found.frame) else None
 
 
 def _halves(study: Study, photos: pd.DataFrame, found: pd.DataFrame, groups: pd.Series | None) -> list[str]:

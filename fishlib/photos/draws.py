@@ -23,6 +23,14 @@ def draw_shots(manifest_ok: pd.DataFrame, shots: int, trial: int, seed: int) -> 
     return drawn
 
 
+def draw_up_to(manifest_ok: pd.DataFrame, shots: int, trial: int, seed: int) -> list[str]:
+    """draw_shots, but a species with too few photos gives all but one of them."""
+    drawn = []
+    for species, ids in _by_species(manifest_ok):
+        drawn += _shuffled(ids, species, seed, trial)[: min(shots, len(ids) - 1)]
+    return drawn
+
+
 def split_half(manifest_ok: pd.DataFrame, seed: int) -> tuple[list[str], list[str], list[str]]:
     """(train ids, test ids, species left out): a seeded half of each species, rounded down, trains. A species
     of one photo cannot be halved: its photo is in neither list, its name in the third."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fishlib.beyond import sureness
 from fishlib.errors import UserError
 from fishlib.files.frames import read_frame
 from fishlib.files.reads import looked_for
@@ -14,14 +15,16 @@ from fishlib.photos.composite import MASK, ORIGINAL
 from fishlib.scores import evaluation
 from fishlib.study import Study
 
+CHECK_FIRST, TO_CHECK = "check first", "to check by eye"
 SORTS = {  # what stands first -> column of `table`, ascending
     "confidence, highest first": ("confidence", False),
     "confidence, lowest first": ("confidence", True),
     "IoU, lowest first": ("iou", True),
     "IoU, highest first": ("iou", False),
+    CHECK_FIRST: ("sure", True),
 }
 NUMBERS = {"confidence", "correct", "counted", "iou", "precision", "recall", "fin_recall", "well_cut", "score", "area"}
-NUMBERS |= {"x0", "y0", "x1", "y1"}
+NUMBERS |= {"x0", "y0", "x1", "y1", "check"}
 
 
 def frame(study: Study, name: str, *columns: str) -> pd.DataFrame:
@@ -76,7 +79,8 @@ def label(variant: str) -> str:
 def table(study: Study, method: str | None = None, variant: str = ORIGINAL.name) -> pd.DataFrame:
     """One row a counted photo: photo_id, species, status, reason, iou and kind (the method's mask against the truth),
     predicted, confidence and correct (the variant), before and after (original and masked right? 1/0; a variant
-    without Mask is compared with "mask"). NaN or "" where the stages left nothing: some photos trained a head.
+    without Mask is compared with "mask"), sure and check (see `_sure`). NaN or "" where the stages left nothing: some
+    photos trained a head.
     """
     method = method or study.method
     rows = index(study, method).reset_index(drop=True)
@@ -96,8 +100,23 @@ def table(study: Study, method: str | None = None, variant: str = ORIGINAL.name)
 
     rows["before"] = right_in(ORIGINAL.name)
     rows["after"] = right_in(variant if "mask" in variant else MASK.name)
+    rows = rows.merge(_sure(study, variant), "left", "photo_id")
+    rows["sure"] = rows["sure"].fillna(rows["confidence"])
     rows = rows.fillna({"kind": "", "predicted": ""})
-    return rows.astype({"iou": float, "confidence": float, "correct": float})
+    return rows.astype({"iou": float, "confidence": float, "correct": float, "sure": float, "check": float})
+
+
+def _sure(study: Study, variant: str) -> pd.DataFrame:
+    """photo_id, sure (confidence at the temperature that was fitted) and check (1 where a person must look, so that of
+    the rest the promised share is right) as notebook 05 left them; without rows where it did not run.
+
+    That they are missing is not noted as read: an earlier notebook does not run again because 05 has run since.
+    """
+    if not (study.out / sureness.PHOTOS).is_file():
+        return pd.DataFrame(columns=["photo_id", "sure", "check"])
+    rows = frame(study, sureness.PHOTOS)
+    rows = rows.loc[rows["variant"] == variant, ["photo_id", "confidence", "check"]]
+    return rows.rename(columns={"confidence": "sure"})
 
 
 def kinds(rows: pd.DataFrame) -> dict[str, pd.Series]:
@@ -113,6 +132,7 @@ def kinds(rows: pd.DataFrame) -> dict[str, pd.Series]:
         "any failure": pd.DataFrame(failures).any(axis=1),
         **failures,
         "fin lost": rows.kind == "fin lost",
+        TO_CHECK: rows.check == 1,
         "right → wrong by masking": (rows.before == 1) & (rows.after == 0),
         "wrong → right by masking": (rows.before == 0) & (rows.after == 1),
         "right species": rows.correct == 1,

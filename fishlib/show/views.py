@@ -109,7 +109,8 @@ def method_label(study: Study, method: str) -> str:
 
 
 def caption(row, lang: str = "ja") -> list[str]:
-    """What stands under a photo, a row of cases.table: who is named as whom, and how good the mask is."""
+    """What stands under a photo, a row of cases.table: who is named as whom, how good the mask is, and whether a
+    person must look."""
     true = species.label(row.species, lang)
     if row.correct == 1:
         answer = f"{true} ✓"
@@ -123,7 +124,10 @@ def caption(row, lang: str = "ja") -> list[str]:
     mask = [row.kind or WITHOUT_MASK.get(row.status, "")]
     if not pd.isna(row.iou):
         mask.append(f"IoU {row.iou:.2f}")
-    return [answer, ", ".join(filter(None, mask))]
+    lines = [answer, ", ".join(filter(None, mask))]
+    if row.check == 1:
+        lines.append(cases.TO_CHECK)
+    return lines
 
 
 def failure_grid(

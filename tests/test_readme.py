@@ -1,4 +1,4 @@
-"""What the README shows works as pasted."""
+"""What the README and the pages of docs/ show works as pasted, and what they point to is there."""
 
 import re
 import shlex
@@ -13,11 +13,13 @@ from typer.main import get_command
 
 from fishlib import cli
 
-TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.S | re.M)
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", "\n".join(TEXTS.values()), re.S | re.M)
 SCRIPT, METHOD = [block for language, block in BLOCKS if language == "python"]
 LINES = [line for language, block in BLOCKS if not language for line in block.splitlines()]
-COMMANDS = [line for line in LINES if line.startswith("fishlib ")]
+COMMANDS = list(dict.fromkeys(line for line in LINES if line.startswith("fishlib ")))
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
@@ -59,3 +61,18 @@ def test_every_command_and_option_there_is(line):
 def test_both_ways_of_setting_up_without_make_are_there():
     said = "\n".join(LINES)
     assert ". .venv/bin/activate && pip install ." in said and r".venv\Scripts\activate && pip install ." in said
+
+
+def test_the_readme_is_short_and_names_what_is_there():
+    text = TEXTS[ROOT / "README.md"]
+    assert len(text.splitlines()) < 150
+    named = re.findall(r"`((?:fishlib|notebooks)/[\w/.*]+)`", text)
+    assert len(named) > 15
+    assert [path for path in named if not any(ROOT.glob(path.rstrip("/")))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_are_there_and_pictures_are_described(page):
+    links = re.findall(r"(!?)\[([^\]]*)\]\(([^)]+)\)", TEXTS[page])
+    assert [target for _, _, target in links if not (page.parent / target).is_file()] == []
+    assert [target for picture, words, target in links if picture and len(words) < 20] == []

@@ -140,6 +140,15 @@ def test_explorer(page, lab, copied, artifacts):
     detail.get_by_text("detected box").wait_for()  # in the page first, in view a moment later
     assert detail.locator(".seen figure").count() == len(pd.read_csv(copied[0] / "predictions.csv").variant.unique())
     explorer.screenshot(path=artifacts / "explorer_photo.png")
+    before = detail.locator(".note").first.inner_text()
+    page.keyboard.press("ArrowRight")  # to the next photo
+    until(page, lambda: detail.locator(".note").first.inner_text() != before or wanted == 1, True)
+    page.keyboard.press("Escape")
+    photos.first.wait_for()
+    page.keyboard.press("ArrowRight")  # the first photo has the focus
+    until(page, lambda: page.evaluate("document.activeElement.classList.contains('fw-photo')"), True)
+    page.keyboard.press("Enter")
+    detail.get_by_text("detected box").wait_for()
     clicked(page, "back", explorer.locator(".fw-back"), photos.first.is_visible, bool)
     clicked(page, "all photos", explorer.locator(".fw-reset"), photos.count, lambda n: n > wanted)
     names = explorer.locator(".fw-axis1")
@@ -172,33 +181,54 @@ def until(page, seen, wanted) -> None:
 
 
 def test_reviewer_by_keyboard_survives_a_reload(page, lab, copied, artifacts):
+    """Keys with the focus in five places of the widget, text in its name field, another reviewer, a reload."""
     out, _ = copied
-    open_notebook(page, lab, "02_background_removal.ipynb", ".fw-keys input")
-    reviewer = page.locator(".fw").last
-    field, head = reviewer.locator(".fw-keys input"), reviewer.locator(".fw-head")
-    field.scroll_into_view_if_needed()
-    field.focus()
-    for n, (key, said) in enumerate(zip("gbu", ("good", "bad", "unsure"), strict=True), start=1):
-        start = time.perf_counter()
-        page.keyboard.type(key)
-        until(page, lambda: len(verdicts(out)), n)
-        print(f"latency verdict on disk: {1000 * (time.perf_counter() - start):.0f} ms")
-        assert verdicts(out)[-1] == said
-    page.keyboard.type("z")
-    until(page, lambda: verdicts(out), ["good", "bad"])
-    head.get_by_text("2 of").wait_for()
-    reviewer.screenshot(path=artifacts / "reviewer.png")
+    page.set_viewport_size({"width": 1100, "height": 700})
+    open_notebook(page, lab, "02_background_removal.ipynb", ".fw-judge[data-keys]")
+    cells = page.locator(".jp-Cell").count()
+    reviewer = page.locator(".fw-judge").last
+    head, good = reviewer.locator(".fw-head"), reviewer.locator(".fw-good")
+    good.scroll_into_view_if_needed()
+    reviewer.locator(".fl img").first.click()  # the frame itself has the focus
+    start = time.perf_counter()
+    page.keyboard.press("g")
+    until(page, lambda: verdicts(out), ["good"])
+    print(f"latency verdict on disk: {1000 * (time.perf_counter() - start):.0f} ms")
+    good.focus()
+    page.keyboard.press("b")
+    until(page, lambda: len(verdicts(out)), 2)
+    reviewer.get_by_label("zoom on the outline").focus()
+    page.keyboard.press("u")
+    until(page, lambda: len(verdicts(out)), 3)
+    reviewer.locator("select").focus()  # letters choose there, and are no answers
+    page.keyboard.press("g")
+    reviewer.locator(".fw-unsure").click()  # a click, then keys
+    until(page, lambda: len(verdicts(out)), 4)
+    page.keyboard.press("z")
+    until(page, lambda: verdicts(out), ["good", "bad", "unsure"])
+    name = reviewer.locator("input[type=text]")
+    name.fill("bugg")  # a text, typed or pasted, answers nothing
+    name.press("Home")
+    name.press("b")
+    assert verdicts(out) == ["good", "bad", "unsure"]
+    name.press("Enter")  # and the next key is the other reviewer's answer
+    head.get_by_text("0 of").wait_for()
     page.keyboard.type("gbgb", delay=0)  # faster than the kernel answers: none is lost, none counts twice
-    until(page, lambda: verdicts(out), ["good", "bad", "good", "bad", "good", "bad"])
+    until(page, lambda: verdicts(out), ["good", "bad", "unsure", "good", "bad", "good", "bad"])
+    assert page.locator(".jp-Cell").count() == cells  # b made no cell
+    box = reviewer.locator(".fl .large").bounding_box()
+    top = head.bounding_box()["y"]
+    assert box["y"] + box["height"] - top < 620 and box["x"] + box["width"] <= 1100  # under Lab's own bars
+    page.screenshot(path=artifacts / "reviewer_1100.png")
     page.reload()
-    open_notebook(page, lab, "02_background_removal.ipynb", ".fw-keys input")
-    page.locator(".fw-head").get_by_text("6 of").first.wait_for()
-    assert verdicts(out) == ["good", "bad", "good", "bad", "good", "bad"]
+    open_notebook(page, lab, "02_background_removal.ipynb", ".fw-judge[data-keys]")
+    page.locator(".fw-judge .fw-head").get_by_text("3 of").first.wait_for()
+    page.set_viewport_size({"width": 1400, "height": 1000})
 
 
 def test_curator_answers_reach_the_manifest(page, lab, copied, artifacts):
     out, _ = copied
-    open_notebook(page, lab, "01_data_curation.ipynb", ".fw-keys input")
+    open_notebook(page, lab, "01_data_curation.ipynb", ".fw-judge[data-keys]")
     curator = page.locator(".fw").last
     shown = curator.locator(".fl figcaption")
     shown.wait_for()
@@ -209,5 +239,5 @@ def test_curator_answers_reach_the_manifest(page, lab, copied, artifacts):
     curator.screenshot(path=artifacts / "curator.png")
     decided = pd.read_csv(out / "curation.csv", dtype=str, keep_default_na=False)
     assert decided[decided.one_whole_fish == "no"].photo_id.tolist() == [photo]
-    open_notebook(page, lab, "01_data_curation.ipynb", ".fw-keys input")
+    open_notebook(page, lab, "01_data_curation.ipynb", ".fw-judge[data-keys]")
     until(page, lambda: "curation: no" in (out / "manifest.csv").read_text(encoding="utf-8"), True)

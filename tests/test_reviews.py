@@ -83,9 +83,11 @@ def test_agreement_of_two_reviewers(tmp_path):
 
     ann, bo = said("Ann", "good good bad bad good unsure"), said("Bo", "good bad bad bad unsure good")
     frame = read(tmp_path, HEAD + ann + bo + said("Cy", "good good"))
-    assert reviews.agreement(frame, "Ann", "Bo") == {"n": 4, "same": 0.75, "kappa": pytest.approx(0.5)}
+    found = reviews.agreement(frame, "Ann", "Bo")
+    assert (found["n"], found["same"], found["kappa"]) == (4, 0.75, pytest.approx(0.5))
+    assert -1 <= found["lo"] < 0.5 < found["hi"] <= 1
     alike = reviews.agreement(frame, "Ann", "Cy")
-    assert (alike["n"], alike["same"]) == (2, 1.0) and np.isnan(alike["kappa"])
+    assert (alike["n"], alike["same"]) == (2, 1.0) and np.isnan(alike["kappa"]) and np.isnan(alike["lo"])
     nobody = reviews.agreement(frame, "Ann", "Dee")
     assert nobody["n"] == 0 and np.isnan(nobody["same"]) and np.isnan(nobody["kappa"])
 

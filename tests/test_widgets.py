@@ -1,13 +1,11 @@
 """Explorer, reviewer and curator without a browser: clicks and keys are simulated, what is on disk is read."""
 
-import itertools
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ODD
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fishlib.errors import UserError
 from fishlib.photos import curation
@@ -15,7 +13,6 @@ from fishlib.photos.manifest import curated, decisions_file, write_manifest
 from fishlib.removal import reviews
 from fishlib.show.widgets import Curator, FailureExplorer, MaskReviewer, verdicts
 from fishlib.show.widgets.common import Queue
-from fishlib.show.widgets.keys import KeyField, put_in
 
 
 def shown(explorer):
@@ -133,88 +130,51 @@ def test_the_method_is_hidden_until_wanted(made):
     assert "GrabCut" in reviewer.shown.value and "GrabCut" in reviewer.foot.value
 
 
-@pytest.mark.parametrize(
-    ("texts", "said"),
-    [
-        (["g", "gb", "gbu"], ["good", "bad", "unsure"]),
-        (["gbu"], ["good", "bad", "unsure"]),  # the kernel was busy while three were typed
-        (["g", "gb", "g", "gu"], ["good", "bad", "unsure"]),  # a deleted letter is no key
-        (["Ｇ"], ["good"]),  # full width
-        (["?", "?g"], ["good"]),
-    ],
-)
-def test_letters_typed_into_the_field(made, texts, said):
+def test_a_key_presses_the_button_of_its_name(made):
+    """What keys.js presses by a key is found by its class, and no key has two buttons."""
     reviewer = MaskReviewer(made)
-    for text in texts:
-        reviewer.field.value = text
-    assert reviews.read(made.out / "reviews.csv").verdict.tolist() == said
+    names = [name for button in reviewer.buttons.values() for name in button._dom_classes if name.startswith("fw-key-")]
+    assert names == [f"fw-key-{key}" for key in ("g", "b", "u", "z", "ArrowLeft", "ArrowRight")]
+    [front] = [child for child in reviewer.children if getattr(child, "outputs", None)]
+    assert "application/javascript" in front.outputs[0]["data"]
 
 
-def test_a_key_is_one_answer_wherever_the_cursor_is(made):
-    """Four letters, Home and another; all of it deleted; a text pasted by mistake; a key again."""
+def test_arrows_look_at_neighbours_without_an_answer(made):
     reviewer = MaskReviewer(made)
-    pressed = []
-    reviewer._do = pressed.append
-    for text in ("g", "gg", "ggg", "gggg", "bgggg", "bggg", "", "a paragraph from the clipboard, " * 3, "u"):
-        reviewer.field.value = text
-    assert "".join(pressed) == "ggggbu"
+    first = reviewer._queue.current
+    reviewer.press("ArrowRight")
+    assert reviewer._queue.current != first
+    reviewer.press("ArrowLeft")
+    assert reviewer._queue.current == first and not (made.out / "reviews.csv").exists()
 
 
-edits = st.tuples(st.sampled_from(["type", "delete"]), st.sampled_from("gbuzx"), st.integers(0, 30))
+def test_a_sample_is_the_same_photos_for_every_method(made):
+    shutil.copytree(made.out / "segments" / "grabcut", made.out / "segments" / "sam")
+    reviewer = MaskReviewer(made, sample=2)
+    asked = {}
+    for photo_id, method in reviewer._queue.items:
+        asked.setdefault(method, set()).add(photo_id)
+    assert asked["grabcut"] == asked["sam"] and len(reviewer._photos()) == 2
+    assert "2 photos a method: if 90 % are well cut, the 95 % interval is" in reviewer.foot.value
+    reviewer.sample.label = "all photos"
+    assert len(reviewer._queue.items) == 8
+    assert reviewer._photos() == MaskReviewer(made, sample=60)._photos()  # more than there are: all
 
 
-@given(st.lists(edits, max_size=30))
-def test_what_is_typed_is_told_once_and_nothing_else(steps):
-    told, typed, text = [], [], ""
-    field = KeyField(told.append, "")
-    for what, letter, place in steps:
-        place = min(place, len(text))
-        if what == "type":
-            text = text[:place] + letter + text[place:]
-            typed.append(letter)
-        else:
-            text = text[:place] + text[place + 1 :]
-        field.value = text
-    assert told == typed
+def test_the_page_without_a_kernel_has_the_numbers_of_the_live_one(made):
+    reviewer = MaskReviewer(made, reviewer="A", blind=False)
+    for key in "gb":
+        reviewer.press(key)
+    shown = reviewer._repr_mimebundle_()["text/html"]
+    assert shown == verdicts(made) and shown in reviewer.foot.value
+    assert "<td>A</td><td>1</td><td>1</td><td>0</td>" in shown
 
 
-@given(st.text("gbu", max_size=12), st.text("gbu", max_size=12))
-def test_as_few_letters_as_can_be_are_new(before, after):
-    """The kernel was busy, and sees only what came of several changes: what is left is a longest common subsequence."""
-    new = put_in(before, after)
-    left = max((n for n in range(len(after) + 1) if shares(before, after, n)), default=0)
-    assert len(new) == len(after) - left
-
-
-def shares(before: str, after: str, n: int) -> bool:
-    """Have the two texts a common subsequence of n letters?"""
-    of_one = {"".join(letters) for letters in itertools.combinations(before, n)}
-    return any("".join(letters) in of_one for letters in itertools.combinations(after, n))
-
-
-def test_another_reviewer_starts_with_an_empty_field(made):
-    """A letter that was on its way when the field was emptied counts once, and those before it no second time."""
-    reviewer = MaskReviewer(made, reviewer="A")
-    for text in ("g", "gb", "gbg"):
-        reviewer.field.value = text
-    reviewer.reviewer.value = "B"
-    assert reviewer.field.value == ""
-    reviewer.field.value = "gbug"  # the page had not heard of it: in the middle of A's letters
-    reviewer.field.value = "gb"  # nor of this: two are deleted
-    assert reviewer.field.value == ""
-    kept = reviews.read(made.out / "reviews.csv")
-    assert kept.groupby("reviewer").verdict.agg(list).to_dict() == {"A": ["good", "bad", "good"], "B": ["unsure"]}
-
-
-def test_keys_work_after_a_click(made, monkeypatch):
-    """On a button, the reviewer's name or the checkbox: the cursor goes back to the field."""
+def test_the_zoom_shows_what_lies_round_the_mask(made):
     reviewer = MaskReviewer(made)
-    sent = []
-    monkeypatch.setattr(reviewer.field, "focus", lambda: sent.append("focus"))
-    reviewer.buttons["g"].click()
-    reviewer.blind.value = False
-    reviewer.reviewer.value = "B"
-    assert sent == ["focus"] * 3
+    before = reviewer.shown.value
+    reviewer.zoom.value = True
+    assert reviewer.shown.value != before and reviewer.shown.value.count("<img") == 2
 
 
 def test_an_answer_that_cannot_be_kept_is_said_and_none(made):

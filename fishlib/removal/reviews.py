@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.inter_rater import cohens_kappa
 
 from fishlib.files import frames
 from fishlib.photos import curation
@@ -66,17 +66,24 @@ def apply(scores: pd.DataFrame, reviews: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(reviews: pd.DataFrame, one: str, other: str) -> dict:
-    """Of two reviewers, over the cuts both called good or bad: n, same (share of equal verdicts) and Cohen's kappa;
-    NaN where nothing is shared, kappa also where both gave one and the same verdict throughout."""
+    """Of two reviewers, over the cuts both called good or bad: n, same (share of equal verdicts), Cohen's kappa and
+    its 95 % interval lo to hi (Fleiss, Cohen and Everitt 1969); NaN where nothing is shared, kappa also where both gave
+    one and the same verdict throughout, the interval also where they never disagreed."""
     clear = reviews[reviews["verdict"] != "unsure"]
     by_reviewer = clear.pivot(index=CUT, columns="reviewer", values="verdict")
-    shared = by_reviewer.reindex(columns=[one, other]).dropna().to_numpy()
-    if not len(shared):
-        return {"n": 0, "same": float("nan"), "kappa": float("nan")}
+    shared = by_reviewer.reindex(columns=[one, other]).dropna()
+    nothing = float("nan")
+    if shared.empty:
+        return {"n": 0, "same": nothing, "kappa": nothing, "lo": nothing, "hi": nothing}
 
-    said_by_one, said_by_other = shared.T
-    same = float((said_by_one == said_by_other).mean())
-    kappa = float("nan")
-    if len(np.unique(shared)) > 1:
-        kappa = float(cohen_kappa_score(said_by_one, said_by_other))
-    return {"n": len(shared), "same": same, "kappa": kappa}
+    same = float((shared[one] == shared[other]).mean())
+    found = {"n": len(shared), "same": same, "kappa": nothing, "lo": nothing, "hi": nothing}
+    if len({*shared[one], *shared[other]}) < 2:
+        return found
+    clear_verdicts = [verdict for verdict in VERDICTS if verdict != "unsure"]
+    counts = pd.crosstab(shared[one], shared[other]).reindex(clear_verdicts, fill_value=0)
+    told = cohens_kappa(counts.reindex(columns=clear_verdicts, fill_value=0).to_numpy())
+    found["kappa"] = float(told.kappa)
+    if same < 1:
+        found |= {"lo": max(-1.0, float(told.kappa_low)), "hi": min(1.0, float(told.kappa_upp))}
+    return found

@@ -65,7 +65,9 @@ def _heading(markdown: str) -> str:
 
 
 def _is_shown(output: nbformat.NotebookNode) -> bool:
-    return output.get("name") != "stderr" and WIDGET not in output.get("data", {})
+    """Not what a program said on stderr, nor a widget that brings no page for readers without a kernel."""
+    data = output.get("data", {})
+    return output.get("name") != "stderr" and (WIDGET not in data or "text/html" in data)
 
 
 def _make_ready(output: nbformat.NotebookNode, alternative: str) -> None:

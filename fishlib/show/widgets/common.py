@@ -9,11 +9,12 @@ import ipywidgets as w
 
 from fishlib.errors import UserError
 from fishlib.opening import reopen
-from fishlib.show.widgets.keys import KeyField
 from fishlib.study import Study
 
 STYLE = Path(__file__).with_name("widgets.css").read_text(encoding="utf-8")
-MOVES = {"z": "undo", ",": "previous", ".": "next"}
+KEYS = Path(__file__).with_name("keys.js").read_text(encoding="utf-8")
+MOVES = {"z": "undo", "ArrowLeft": "previous", "ArrowRight": "next"}
+SHOWN_KEYS = {"ArrowLeft": "←", "ArrowRight": "→"}
 
 
 class Queue:
@@ -81,6 +82,15 @@ def problem_html(sentence: str) -> str:
     return f'<p class="fw-problem">{escape(sentence)}</p>'
 
 
+def keys() -> w.Output:
+    """A cell of output whose script lets keys press the widget's buttons (see keys.js).
+
+    A front end that runs no scripts of outputs leaves the buttons to the mouse.
+    """
+    script = {"application/javascript": KEYS, "text/plain": ""}
+    return w.Output(outputs=({"output_type": "display_data", "data": script, "metadata": {}},))
+
+
 class Shell(w.VBox):
     """A widget over a run: a Study, or the folder of a finished run."""
 
@@ -88,6 +98,16 @@ class Shell(w.VBox):
         self.study = run if isinstance(run, Study) else reopen(run)
         super().__init__()
         self.add_class("fw")
+
+    def static(self) -> str:
+        """HTML that a page without a kernel shows in the widget's place; "" where the notebook has its twin."""
+        return ""
+
+    def _repr_mimebundle_(self, **given):
+        shown = super()._repr_mimebundle_(**given)
+        if shown is not None and self.static():
+            shown["text/html"] = self.static()
+        return shown
 
     def __repr__(self) -> str:  # what a page without a kernel shows in its place
         return f"{type(self).__name__} of {self.study.out.name}: needs a running kernel"
@@ -106,45 +126,35 @@ class Judge(Shell):
         self.head, self.shown, self.foot = w.HTML(), w.HTML(), w.HTML()
         self.head.add_class("fw-head")
         self.buttons = {key: self._button(key, text) for key, text in {**self.answers, **MOVES}.items()}
-        self.field = KeyField(self.type, placeholder=f"type {', '.join(self.answers)} or z here")
-        self.field.add_class("fw-keys")
         by_mouse = w.HBox([*self.buttons.values()])
-        by_keyboard = w.HBox([w.Label("by keyboard:"), self.field, *controls])
-        for row in (by_mouse, by_keyboard):
+        choices = w.HBox([*controls])
+        for row in (by_mouse, choices):
             row.add_class("fw-row")
         style = w.HTML(f"<style>{STYLE}</style>")
-        self.children = [style, self.head, self.shown, by_mouse, by_keyboard, self.foot]
+        # what is pressed stands above what is looked at, so that no picture pushes it off the screen
+        self.children = [style, self.head, by_mouse, self.shown, choices, self.foot, keys()]
+        self.add_class("fw-judge")
         self.reload()
 
     def _button(self, key: str, text: str) -> w.Button:
-        button = w.Button(description=f"{text} ({key})", tooltip=f"key {key}")
-        button.add_class(f"fw-{text}")
-        button.on_click(lambda _: self._clicked(key))
+        button = w.Button(description=f"{text} ({SHOWN_KEYS.get(key, key)})")
+        for name in (f"fw-{text}", f"fw-key-{key}"):
+            button.add_class(name)
+        button.on_click(lambda _: self.press(key))
         return button
 
-    def _clicked(self, key: str) -> None:
-        self.press(key)
-        self.field.focus()  # the next answer may be a key
-
     def reload(self) -> None:
-        """Read the answers from disk again and show the first item without one; letters typed so far are done with."""
-        self.field.clear()
+        """Read the answers from disk again and show the first item without one."""
         self._queue = self.queue()
         self.refresh()
 
     def press(self, key: str) -> None:
-        """What a button or one letter does; other letters do nothing."""
-        self.type(key)
-
-    def type(self, letters: str) -> None:
-        """One key after the other; what they lead to is shown once. The first that cannot be kept ends it."""
-        keys = [letter for letter in letters if letter in self.buttons]
-        if not keys:
+        """What a button or its key does; other keys do nothing. What cannot be kept is said, and is no answer."""
+        if key not in self.buttons:
             return
         self.problem = ""
         try:
-            for key in keys:
-                self._do(key)
+            self._do(key)
         except (UserError, OSError) as error:
             self.problem = f"Not kept: {error}"
         self.refresh()
@@ -155,7 +165,7 @@ class Judge(Shell):
         elif key == "z":
             self._queue.undo()
         else:
-            self._queue.step(1 if key == "." else -1)
+            self._queue.step(1 if key == "ArrowRight" else -1)
 
     def refresh(self) -> None:
         """Show the current item, what was said of it, and how far the answers are."""
@@ -173,7 +183,8 @@ class Judge(Shell):
         state = f"you said: <b>{escape(said)}</b>" if said else "no answer yet"
         place = f"No. {queue.place + 1}: {state}" if n else "nothing to judge"
         problem = problem_html(self.problem) if self.problem else ""
-        return f"<b>{escape(self.title)}</b> {bar} {' · '.join(done)}<br>{place}{problem}"
+        how = "keys work anywhere in this frame"
+        return f"<b>{escape(self.title)}</b> {bar} {' · '.join(done)}<br>{place} · {how}{problem}"
 
     def extra(self) -> str:
         """What stands at the end: where the answers go."""

@@ -11,7 +11,7 @@ from fishlib.photos import species
 from fishlib.scores import evaluation
 from fishlib.show import cases, views
 from fishlib.show.widgets import detail
-from fishlib.show.widgets.common import STYLE, Shell, or_problem
+from fishlib.show.widgets.common import STYLE, Shell, keys, or_problem
 
 PAGE = 24  # photos at a time
 NAMES = [("日本語", "ja"), ("scientific", "scientific"), ("English", "en")]
@@ -38,11 +38,14 @@ class FailureExplorer(Shell):
         self._build_photos()
         self._build_single()
 
-        key = w.HTML("rows: true species (photos asked), columns: answer")
+        key = w.HTML(
+            "rows: true species (photos asked), columns: answer<br>"
+            "keys: arrows from photo to photo, Enter opens one, Esc goes back, Page Up and Down turn the page"
+        )
         self.body = w.HBox([w.VBox([self.matrix, key]), self.photos])
         self.body.add_class("fw-body")
         head = w.HTML(f"<style>{STYLE}</style>{views.note(self.study)}")
-        self.children = [head, self.filters, self.body, self.single]
+        self.children = [head, self.filters, self.body, self.single, keys()]
         self.add_class(f"fw-{self.model_id}")
         self.refresh()
 
@@ -77,8 +80,8 @@ class FailureExplorer(Shell):
     def _build_photos(self) -> None:
         """A page of photos: slots that stay, whose pictures and texts change."""
         self.count, self.images = w.HTML(), w.HTML()
-        backward = self._button("◀", partial(self._turn, -1), "fw-turn")
-        forward = self._button("▶", partial(self._turn, 1), "fw-turn")
+        backward = self._button("◀", partial(self._turn, -1), "fw-turn", "fw-key-PageUp")
+        forward = self._button("▶", partial(self._turn, 1), "fw-turn", "fw-key-PageDown")
         every = self._button("all photos", self.reset, "fw-reset")
         self.pager = w.HBox([backward, self.count, forward, every])
         self.pager.add_class("fw-row")
@@ -91,9 +94,9 @@ class FailureExplorer(Shell):
     def _build_single(self) -> None:
         """One photo in full, with the way back and to its neighbours."""
         self.detail = w.HTML()
-        self.back = self._button("back to the photos", partial(self._open, None), "fw-back")
-        before = self._button("◀ previous", partial(self._step, -1), "fw-go-1")
-        after = self._button("next ▶", partial(self._step, 1), "fw-go1")
+        self.back = self._button("back to the photos", partial(self._open, None), "fw-back", "fw-key-Escape")
+        before = self._button("◀ previous", partial(self._step, -1), "fw-go-1", "fw-key-ArrowLeft")
+        after = self._button("next ▶", partial(self._step, 1), "fw-go1", "fw-key-ArrowRight")
         self.bar = w.HBox([self.back, before, after])
         self.bar.add_class("fw-row")
         self.single = w.VBox([self.bar, self.detail])

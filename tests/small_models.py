@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
@@ -206,3 +207,33 @@ def _sam3_tracker_config():
     prompts = PROMPT_ENCODER | {"image_size": SAM3_SIDE, "patch_size": 14}
     parts = {"vision_config": _sam3_config().vision_config, "prompt_encoder_config": prompts}
     return Sam3TrackerVideoConfig(**parts, **MEMORY, mask_decoder_config=MASK_DECODER, image_size=SAM3_SIDE)
+
+
+def small_onnx(path, gain=1.0, offset=0.0, sigmoid=False, name="input.1", flat=False):
+    """An .onnx file as a session of rembg takes it: (1, 3, side, side) -> (1, 1, side, side), gain times the first
+    channel of the prepared photo plus offset, squeezed to a probability where `sigmoid`. flat: an answer (1, 1)
+    instead."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    values = {"at": np.int64([0]), "gain": np.float32([gain]), "offset": np.float32([offset])}
+    values |= {"sides": np.int64([2, 3])} if flat else {}
+    nodes = [
+        helper.make_node("Gather", [name, "at"], ["first"], axis=1),
+        helper.make_node("Mul", ["first", "gain"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "offset"], ["moved"]),
+        helper.make_node("Sigmoid" if sigmoid else "Identity", ["moved"], ["map"]),
+        helper.make_node("ReduceMean", ["map", "sides"], ["out"], keepdims=0)
+        if flat
+        else helper.make_node("Identity", ["map"], ["out"]),
+    ]
+    shape = ["n", 1] if flat else ["n", 1, "h", "w"]
+    sides = ["n", 3, "h", "w"]
+    graph = helper.make_graph(
+        nodes, "small",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, sides)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(value, key) for key, value in values.items()],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return str(path)

@@ -19,6 +19,7 @@ from fishlib.removal import asked as asking
 from fishlib.removal import segmenters
 from fishlib.removal.asked import Asked
 from fishlib.removal.cutouts import BOX, CutOuts, Key, new_row, number
+from fishlib.removal.segmenters import answers
 
 
 class Result(NamedTuple):
@@ -32,6 +33,7 @@ class Result(NamedTuple):
 class Settings:
     """How a photo is cut. colour: RGB of the background, None where it is transparent."""
 
+    method: str
     segmenter: segmenters.Segmenter
     colour: tuple[int, int, int] | None
     crop: bool
@@ -107,7 +109,7 @@ def _settings(
     segmenter = segmenters.build(method, params, device, offline)
     key = cache.key(segmenter=segmenter.key)[:12]
     text = f"{method} background={background} crop={crop} dilate={dilate} {key}"
-    return Settings(segmenter, colour, crop, dilate, text)
+    return Settings(method, segmenter, colour, crop, dilate, text)
 
 
 def _hold_settings(there: CutOuts, settings: Settings) -> None:
@@ -183,7 +185,7 @@ def _segment(loaded: Loaded, name: str, settings: Settings) -> Cut:
 
     height, width = photo.pixels.shape[:2]
     small = decode.working(photo.pixels)
-    [found] = settings.segmenter.segment([small], [name])
+    found = answers.ask(settings.method, settings.segmenter, small, name)
     facts = {"status": found.status, "reason": found.reason}
     box = None
     if found.box is not None:

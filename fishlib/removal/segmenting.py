@@ -16,7 +16,7 @@ from fishlib.files.frames import write_frame
 from fishlib.files.progress import Bar
 from fishlib.photos import decode, masks
 from fishlib.removal import segmenters, segments
-from fishlib.removal.segmenters import OK, Segmentation
+from fishlib.removal.segmenters import OK, Segmentation, answers
 from fishlib.study import Study, keep_notes, stage
 
 
@@ -47,7 +47,8 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
     Writes segments/<method>/: index.csv, masks as PNG in the species tree, why/ (what the method kept beside
     a mask: candidates, scores, the choice). Finished photos are found in the cache, also after a kill; a folder
     that holds this very answer already is read, not written again. A photo that is not the manifest's any more, or
-    gone, is a row `unreadable` that says so; nothing is kept for it. Raises NotRun when the method cannot run here.
+    gone, is a row `unreadable` that says so; nothing is kept for it. Raises NotRun when the method cannot run here, or
+    stops or answers with no mask in the middle (see segmenters.answers).
     """
     name = paths.part_of_a_name(method, "The method")
     segmenter = _build(study, method, manifest)
@@ -66,7 +67,7 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
             return segments.read_index(folder / segments.INDEX)
 
         (folder / segments.MADE_OF).unlink(missing_ok=True)  # what lies here is of another answer until all is written
-        found = _lines(study, segmenter, photos, entries, folder, record)
+        found = _lines(study, method, segmenter, photos, entries, folder, record)
         lines = dict(Bar(found, name, len(photos), leave=False))
         _write_index(manifest, lines, folder)
 
@@ -116,7 +117,7 @@ def _seconds_if_whole(folder: Path, made_of: str) -> float | None:
 
 
 def _lines(
-    study: Study, segmenter, photos: pd.DataFrame, entries: dict[str, Path], folder: Path, record: dict
+    study: Study, method: str, segmenter, photos: pd.DataFrame, entries: dict[str, Path], folder: Path, record: dict
 ) -> Iterator[tuple[str, dict]]:
     """(photo_id, line of the index) of every photo (see _write), its mask and details written; the next photo is read
     while the method works on one."""
@@ -134,7 +135,7 @@ def _lines(
         kept = loaded.kept
         if kept is None:
             start = time.perf_counter()
-            [found] = segmenter.segment([loaded.image], [row.photo_id])
+            found = answers.ask(method, segmenter, loaded.image, row.photo_id)
             seconds = time.perf_counter() - start
             kept = _artifact(found, loaded.image.shape[:2], row, seconds)
             cache.save(entries[row.photo_id], **kept)

@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from fishlib import cache
-from fishlib.errors import UserError
+from fishlib.errors import NotRun, UserError
 from fishlib.files import paths
 from fishlib.removal import segmenters
-from fishlib.removal.segmenters import NO_DETECTION, Segmentation
+from fishlib.removal.segmenters import NO_DETECTION, Segmentation, answers
 
 GROUP = "fishlib.methods"  # the entry points of installed packages: NAME = "module:function"
 NAMED: dict[str, "Own"] = {}  # what the user named in this process, by the name of its folder under segments/
@@ -48,7 +47,7 @@ class Own:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"{self.name} stopped at {photo_id}: {_said(error)}; correct the method.") from error
+            raise NotRun(f"{self.name} stopped at {photo_id}: {answers.told(error)}; correct the method.") from error
         if isinstance(found, Segmentation):
             return found
         return self._of_mask(found, image.shape[:2], photo_id)
@@ -59,7 +58,7 @@ class Own:
 
         mask = np.asarray(mask)
         if mask.shape != size or mask.dtype.kind not in "bui":
-            raise UserError(
+            raise NotRun(
                 f"{self.name} answered {photo_id} with {mask.dtype} {mask.shape}; a method answers with a mask of "
                 f"booleans, {size}, True where the fish is, or with None."
             )
@@ -146,7 +145,7 @@ def _from_file(file: Path):
     except Exception as error:
         if known is None:
             del sys.modules[name]
-        raise UserError(f"{file} cannot be imported: {_said(error)}; correct it.") from error
+        raise UserError(f"{file} cannot be imported: {answers.told(error)}; correct it.") from error
     return module
 
 
@@ -167,7 +166,7 @@ def _installed(place: str, said: str):
             ) from error
         raise UserError(f"--method {said}: {place} needs {error.name}, which is not installed.") from error
     except Exception as error:
-        raise UserError(f"--method {said}: {place!r} cannot be imported: {_said(error)}.") from error
+        raise UserError(f"--method {said}: {place!r} cannot be imported: {answers.told(error)}.") from error
 
 
 def _function(module, attribute: str, said: str) -> Callable:
@@ -190,11 +189,3 @@ def _keep(segmenter: Own) -> str:
         raise UserError(f"{name} is a method of fishlib's; give yours another name.")
     NAMED[name] = segmenter
     return name
-
-
-def _said(error: Exception) -> str:
-    """An error of the user's own code: what it says, and in which line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
-    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{where}"

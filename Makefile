@@ -30,7 +30,7 @@ reproduce: $(STAMP)
 	$(BIN)/fishlib reproduce --out runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --notebook-dir notebooks --LabApp.default_url=/lab/tree/03_inference_only.ipynb

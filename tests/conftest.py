@@ -3,6 +3,7 @@ profile of small settings), a finished run of it with bad files among the photos
 
 import hashlib
 import json
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -17,6 +18,9 @@ from fishlib.files.frames import write_frame
 from fishlib.opening import open_study
 from fishlib.photos import masks
 from fishlib.photos.manifest import COLUMNS
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread a worker and its kernels: more would stand in each other's way
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ODD = "<b>odd & name"
 NASTY = """7 "🐟" <img src=x onerror=alert(1)> '鮪'"""  # a file's name, all of it text

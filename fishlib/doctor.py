@@ -26,4 +26,20 @@ def lines() -> list[str]:
     except (ImportError, RuntimeError) as error:
         found.append(f"torch and torchvision do not work together ({error}); install a matching pair")
     free = shutil.disk_usage(".").free / 1e9
-    return [*found, f"free disk here: {free:.0f} GB"]
+    return [*found, f"free disk here: {free:.0f} GB", *_checkpoints()]
+
+
+def _checkpoints() -> list[str]:
+    """For each profile of the package, the public checkpoints that are not here, all of them at once."""
+    from fishlib import profiles, weights
+    from fishlib.naming import needs
+
+    found = []
+    for name in profiles.names():
+        wanted = needs.of(profiles.load(name)).names
+        missing = [one for one in wanted if not all(row["present"] for row in weights.list_(one))]
+        told = "every checkpoint is here"
+        if missing:
+            told = f"missing {', '.join(missing)}; `fishlib weights fetch --profile {name}` gets them"
+        found.append(f"profile {name}: {told}")
+    return found

@@ -52,10 +52,14 @@ def test_report_of_no_run_says_so(monkeypatch, capsys, tmp_path):
     assert "holds no run.json" in capsys.readouterr().err
 
 
-def test_doctor_names_versions_and_device(monkeypatch, capsys):
+def test_doctor_names_versions_device_and_every_missing_checkpoint(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path))
     assert call(monkeypatch, "doctor") == 0
     said = capsys.readouterr().out
     assert "torch " in said and "device: " in said
+    assert "profile demo: every checkpoint is here" in said
+    [paper] = [line for line in said.splitlines() if line.startswith("profile paper: missing ")]
+    assert all(name in paper for name in ("groundingdino_swint_ogc", "bert", "sam_vit_h", "clip", "swin_t"))
 
 
 def test_version_is_the_packages_own(monkeypatch, capsys):

@@ -139,10 +139,20 @@ def test_odd_yaml_is_one_sentence(tmp_path, line):
     assert "\n" not in str(caught.value)
 
 
-def test_a_known_value_of_a_methods_option_outside_its_limits_is_refused_before_anything_runs(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("gdino-sam: {box_threshold: 7}", "box_threshold is 7"),
+        ("sam-clip: {probability: 1.5}", "probability is 1.5"),
+        ("sam-clip: {labels: [fish, 1]}", "labels holds 1, but each is a text"),
+        ("detic: {classes: [a]}", "classes holds 'a', but each is a number"),
+        ("detic: {classes: [true]}", "classes holds True, but each is a number"),
+    ],
+)
+def test_a_value_of_a_methods_option_that_cannot_be_meant_is_refused_before_anything_runs(tmp_path, options, said):
     path = tmp_path / "p.yaml"
-    path.write_text("based_on: demo\nsegmenters: {gdino-sam: {box_threshold: 7}}\n")
-    with pytest.raises(UserError, match="box_threshold is 7"):
+    path.write_text(f"based_on: demo\nsegmenters: {{{options}}}\n")
+    with pytest.raises(UserError, match=said):
         opening.start(str(tmp_path / "run"), profile=str(path))
     assert not (tmp_path / "run").exists()
 

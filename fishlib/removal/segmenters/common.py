@@ -31,6 +31,8 @@ def options(method: str, defaults: dict, given: dict, limits: dict[str, tuple] |
         wanted = type(defaults[name])
         if not _fits(value, wanted):
             raise UserError(f"{method}: {name} is {value!r}, but a {wanted.__name__} is needed; correct the profile.")
+        if wanted is list:
+            _check_elements(f"{method}: {name}", value, type(defaults[name][0]))
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{method}: {name} is {value!r}, which is no number; correct the profile.")
         if limits and name in limits:
@@ -48,6 +50,14 @@ def _fits(value, wanted: type) -> bool:
     if wanted is float:
         return isinstance(value, int | float)
     return isinstance(value, wanted)
+
+
+def _check_elements(name: str, values: list, wanted: type) -> None:
+    """UserError for a list with an element of another type than its default's."""
+    for value in values:
+        if not _fits(value, wanted):
+            what = "a text" if wanted is str else "a number"
+            raise UserError(f"{name} holds {value!r}, but each is {what}; correct the profile.")
 
 
 def _check_text(name: str, value) -> None:

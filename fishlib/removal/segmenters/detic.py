@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from fishlib import cache, zoo
-from fishlib.errors import NotRun, UserError
+from fishlib.errors import NotRun
 from fishlib.photos import masks
 from fishlib.removal.segmenters import MASK_REJECTED, NO_DETECTION, Segmentation, checkpoints, common
 
@@ -38,8 +38,6 @@ DEVIATION = (
 def build(params: dict, device: str = "cpu", offline: bool = True) -> "Detic":
     """params: any of DEFAULTS. UserError for another name, NotRun where the export is missing."""
     options = common.options("detic", DEFAULTS, params, LIMITS)
-    if not all(type(number) is int for number in options["classes"]):
-        raise UserError("detic: classes are LVIS's numbers of the names that count as fish; correct the profile.")
     return Detic(options, device, offline)
 
 

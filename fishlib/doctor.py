@@ -31,13 +31,12 @@ def lines() -> list[str]:
 
 def _checkpoints() -> list[str]:
     """For each profile of the package, the public checkpoints that are not here, all of them at once."""
-    from fishlib import profiles, weights
+    from fishlib import profiles
     from fishlib.naming import needs
 
     found = []
     for name in profiles.names():
-        wanted = needs.of(profiles.load(name)).names
-        missing = [one for one in wanted if not all(row["present"] for row in weights.list_(one))]
+        missing = needs.missing(profiles.load(name))
         told = "every checkpoint is here"
         if missing:
             told = f"missing {', '.join(missing)}; `fishlib weights fetch --profile {name}` gets them"

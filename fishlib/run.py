@@ -22,7 +22,7 @@ from tqdm import tqdm
 from fishlib import made_with, sharing, warm
 from fishlib.errors import NotRun, UserError
 from fishlib.files import documents, locks, paths, progress, reads, tensors, writing
-from fishlib.naming import checkpoints, inference
+from fishlib.naming import checkpoints, inference, needs
 from fishlib.opening import REPOSITORY, asked
 from fishlib.profiles import names as profile_names
 from fishlib.removal.segmenters import own
@@ -66,11 +66,25 @@ def reproduce(only: str | None = None, overwrite: bool = False, force: bool = Fa
     if any(path.name.startswith(WITH_CLASSES) for path in todo):
         _hold_classifier(study)
     made_with.hold(study, overwrite)
+    _tell_missing(study, values.get("profile") or "demo")
     try:
         with locks.held(study.out, "fishlib reproduce"):
             return _run(study, todo, values | {"out": str(study.out)}, force)
     except OSError as error:
         raise UserError(stopped_by(error, study.out)) from error
+
+
+def _tell_missing(study: Study, profile: str) -> None:
+    """Every checkpoint that the profile lacks, said together before hours of work."""
+    missing = needs.missing(study.profile)
+    if not missing:
+        return
+    print(
+        f"Missing: {', '.join(missing)}. What needs them is left out of this run; "
+        f"`fishlib weights fetch --profile {shlex.quote(profile)}` gets them.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _from_anywhere(name: str, value):

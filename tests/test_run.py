@@ -61,3 +61,22 @@ def test_an_unknown_number_names_the_choice():
         run.notebooks("7")
     assert [p.name[:2] for p in run.notebooks()] == ["01", "02", "03", "04", "05"]
     assert [p.name[:2] for p in run.notebooks("2")] == ["02"]
+
+
+def test_every_missing_checkpoint_is_said_together_before_the_first_notebook(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path / "weights"))
+    said_before = []
+
+    def started(*_):
+        said_before.append(capsys.readouterr().err)
+        return tmp_path
+
+    monkeypatch.setattr(run, "_run", started)
+    run.reproduce(profile="paper", out=str(tmp_path / "run"))
+    [said] = said_before
+    assert said.startswith("Missing: ")
+    assert all(name in said for name in ("groundingdino_swint_ogc", "bert", "sam_vit_h", "clip", "detic", "swin_t"))
+    assert "`fishlib weights fetch --profile paper` gets them" in said
+
+    run.reproduce(profile="demo", out=str(tmp_path / "other"))
+    assert said_before[1] == ""

@@ -232,3 +232,21 @@ def test_methods_that_cannot_run_say_why(tiny_study):
     frames, not_run = segmenting.compare(tiny_study, manifest)
     assert set(frames) | set(not_run) == {"gdino-sam", "grabcut", "truth"}
     assert all(reason for reason in not_run.values())
+
+
+def test_a_rivals_mistake_leaves_the_others_running_and_the_studys_own_stops(tiny_study, half, monkeypatch):
+    manifest = scan_photos(tiny_study)
+
+    def build(method, *_):
+        if method == "grabcut":
+            raise UserError("The masks of grabcut cannot be read.")
+        return half
+
+    monkeypatch.setattr(segmenters, "build", build)
+    profile = tiny_study.profile.model_copy(update={"compare": ["grabcut", "half"], "method": "half"})
+    frames, not_run = segmenting.compare(replace(tiny_study, profile=profile, method="half"), manifest)
+    assert list(frames) == ["half"]
+    assert not_run == {"grabcut": "The masks of grabcut cannot be read."}
+
+    with pytest.raises(UserError, match="The masks of grabcut cannot be read"):
+        segmenting.compare(replace(tiny_study, profile=profile, method="grabcut"), manifest)

@@ -31,6 +31,11 @@ def of(profile: Profile) -> Needs:
     return Needs(names, memory)
 
 
+def missing(profile: Profile) -> list[str]:
+    """Those of the manifest's names that a run of the profile takes and that are not here, or not whole."""
+    return [name for name in of(profile).names if not all(row["present"] for row in weights.list_(name))]
+
+
 def known_bytes(name: str) -> int:
     """Bytes of a checkpoint's files, those of unknown size left out."""
     return sum(row["size"] or 0 for row in weights.list_(name))

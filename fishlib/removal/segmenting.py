@@ -29,13 +29,19 @@ class Loaded(NamedTuple):
 
 
 def compare(study: Study, manifest: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
-    """All methods of the profile: (method -> frame, method -> why it did not run), the paper's order kept."""
+    """All methods of the profile: (method -> frame, method -> why it did not run), the paper's order kept.
+
+    A rival that meets a user's mistake (masks that cannot be read, say) has not run, and the others go on; the study's
+    own method stops the run.
+    """
     frames = {}
     not_run = {}
     for method in dict.fromkeys([*study.profile.compare, study.method]):
         try:
             frames[method] = run(study, method, manifest)
-        except NotRun as error:
+        except UserError as error:
+            if method == study.method and not isinstance(error, NotRun):
+                raise
             not_run[method] = str(error)
     keep_notes(study, "segments", [f"{method} was not run: {reason}" for method, reason in not_run.items()])
     return frames, not_run

@@ -20,7 +20,7 @@ from fishlib import run
 
 pytestmark = pytest.mark.browser
 TOKEN = "only-on-this-machine"
-FILTERS = ("species", "named as", "error", "variant", "masks of", "first")  # of the explorer, left to right
+FILTERS = ("species", "named as", "error", "tag", "variant", "masks of", "first")  # of the explorer, left to right
 LAB = [
     "--no-browser", "--allow-root", "--LabApp.news_url=None", "--ServerApp.ip=127.0.0.1",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly",
@@ -151,6 +151,22 @@ def test_explorer(page, lab, copied, artifacts):
     detail.get_by_text("detected box").wait_for()
     clicked(page, "back", explorer.locator(".fw-back"), photos.first.is_visible, bool)
     clicked(page, "all photos", explorer.locator(".fw-reset"), photos.count, lambda n: n > wanted)
+    photos.first.focus()
+    for key, place in (("ArrowRight", 1), ("x", 1), ("ArrowDown", None), ("ArrowUp", 1), ("ArrowLeft", 0), ("x", 0)):
+        page.keyboard.press(key)
+        if place is not None:
+            until(page, lambda: page.evaluate("document.activeElement.className.match(/fw-slot(\\d+)/)[1]"), str(place))
+    chosen = explorer.locator(".fw-chosen")
+    chosen.get_by_text("2 chosen").wait_for()
+    tag = chosen.get_by_placeholder("tag, such as shadow")
+    tag.fill("shadow")  # x and other letters are text here
+    chosen.locator(".fw-tag").click()
+    until(page, lambda: (copied[0] / "tags.csv").is_file(), True)
+    photos.first.get_by_text("tags: shadow").wait_for()
+    assert set(pd.read_csv(copied[0] / "tags.csv").tag) == {"shadow"}
+    chosen.locator(".fw-save").click()
+    chosen.get_by_text("2 photos saved in run/selections/selection").wait_for()
+    explorer.screenshot(path=artifacts / "explorer_chosen.png")
     names = explorer.locator(".fw-axis1")
     clicked(page, "English", explorer.get_by_text("English"), names.inner_text, lambda text: "yellowfin" in text)
     assert photos.get_by_text(LONELY).count() == 1  # a species called like markup is text

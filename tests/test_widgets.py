@@ -11,12 +11,13 @@ from fishlib.errors import UserError
 from fishlib.photos import curation
 from fishlib.photos.manifest import curated, decisions_file, write_manifest
 from fishlib.removal import reviews
+from fishlib.show import tags
 from fishlib.show.widgets import Curator, FailureExplorer, MaskReviewer, verdicts
 from fishlib.show.widgets.common import Queue
 
 
 def shown(explorer):
-    return [slot.tooltip for slot in explorer.grid.children]
+    return [place.children[0].tooltip for place in explorer.grid.children]
 
 
 def test_a_click_on_a_cell_chooses_and_a_second_one_gives_it_up(made):
@@ -88,6 +89,63 @@ def test_an_explorer_of_a_folder_without_answers(made):
     assert shown(explorer) == ["マサバ/2.png"]
     with pytest.raises(UserError, match=r"run\.json"):
         FailureExplorer(made.out / "elsewhere")
+
+
+def test_chosen_photos_get_tags_that_the_filter_knows(made):
+    explorer = FailureExplorer(made)
+    explorer.reset()
+    first, second = shown(explorer)[:2]
+    explorer.squares[0].click()
+    explorer.true.value = "NA"  # a choice outlives other filters
+    explorer.squares[0].click()
+    assert explorer.chosen.ids == [first, "NA/5.png"] and "<b>2</b>" in explorer.chosen.count.value
+    explorer.chosen.tag.value = " shadow "
+    explorer.chosen.buttons["tag"].click()
+    explorer.reset()
+    assert "shadow (2)" in dict(explorer.tag.options) and "without a tag (3)" in dict(explorer.tag.options)
+    explorer.tag.value = "shadow"
+    assert set(shown(explorer)) == {first, "NA/5.png"} and "tags: shadow" in explorer.slots[0].description
+    assert explorer.squares[0].description == "☑"
+    again = FailureExplorer(made)  # from disk
+    again.tag.value = tags.UNTAGGED
+    again.kind.value = "all"
+    assert len(shown(again)) == 3 and second in shown(again)
+    explorer.chosen.buttons["untag"].click()
+    assert shown(explorer) == [] and tags.read(made.out / tags.FILE).empty
+
+
+def test_an_opened_photo_is_chosen_and_given_up(made):
+    explorer = FailureExplorer(made)
+    explorer.slots[1].click()
+    explorer.choose_it.click()
+    assert explorer.chosen.ids == [shown(explorer)[1]] and explorer.choose_it.description == "☑ chosen (x)"
+    explorer.choose_it.click()
+    assert explorer.chosen.ids == [] and explorer.squares[1].description == "☐"
+
+
+def test_a_tag_that_cannot_be_kept_is_said(made):
+    explorer = FailureExplorer(made)
+    explorer.chosen.tag.value = "shadow"
+    explorer.chosen.buttons["tag"].click()
+    assert "Choose photos first" in explorer.chosen.said.value
+    explorer._choose_all()
+    explorer.chosen.tag.value = "  "
+    explorer.chosen.buttons["tag"].click()
+    assert "a tag needs a name" in explorer.chosen.said.value and not (made.out / tags.FILE).exists()
+
+
+def test_the_choice_is_saved_as_a_table_and_a_folder(made):
+    explorer = FailureExplorer(made)
+    explorer._choose_all()
+    explorer.chosen.photos_too.value = True
+    explorer.chosen.name.value = "my <b> photos"
+    explorer.chosen.buttons["save"].click()
+    assert "Not saved" in explorer.chosen.said.value and "&lt;b&gt;" in explorer.chosen.said.value
+    explorer.chosen.name.value = "my photos"
+    explorer.chosen.buttons["save"].click()
+    assert "3 photos saved in run/selections/my-photos" in explorer.chosen.said.value
+    rows = pd.read_csv(made.out / "selections" / "my-photos" / "selection.csv")
+    assert rows.photo_id.tolist() == explorer.chosen.ids
 
 
 def test_verdicts_by_key_and_button_go_to_disk_at_once(made):

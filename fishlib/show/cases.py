@@ -10,9 +10,10 @@ from fishlib.beyond import sureness
 from fishlib.errors import UserError
 from fishlib.files.frames import read_frame
 from fishlib.files.reads import looked_for
-from fishlib.photos import composite
+from fishlib.photos import composite, curation
 from fishlib.photos.composite import MASK, ORIGINAL
 from fishlib.scores import evaluation
+from fishlib.show import tags
 from fishlib.study import Study
 
 CHECK_FIRST, TO_CHECK = "check first", "to check by eye"
@@ -79,8 +80,8 @@ def label(variant: str) -> str:
 def table(study: Study, method: str | None = None, variant: str = ORIGINAL.name) -> pd.DataFrame:
     """One row a counted photo: photo_id, species, status, reason, iou and kind (the method's mask against the truth),
     predicted, confidence and correct (the variant), before and after (original and masked right? 1/0; a variant
-    without Mask is compared with "mask"), sure and check (see `_sure`). NaN or "" where the stages left nothing: some
-    photos trained a head.
+    without Mask is compared with "mask"), sure and check (see `_sure`), tags (a tuple of those that a person gave).
+    NaN or "" where the stages left nothing: some photos trained a head.
     """
     method = method or study.method
     rows = index(study, method).reset_index(drop=True)
@@ -103,6 +104,8 @@ def table(study: Study, method: str | None = None, variant: str = ORIGINAL.name)
     rows = rows.merge(_sure(study, variant), "left", "photo_id")
     rows["sure"] = rows["sure"].fillna(rows["confidence"])
     rows = rows.fillna({"kind": "", "predicted": ""})
+    given = tags.of_photos(study)
+    rows["tags"] = [given.get(curation.plain(photo_id), ()) for photo_id in rows["photo_id"]]
     return rows.astype({"iou": float, "confidence": float, "correct": float, "sure": float, "check": float})
 
 
@@ -140,11 +143,27 @@ def kinds(rows: pd.DataFrame) -> dict[str, pd.Series]:
     }
 
 
+def tagged(rows: pd.DataFrame, tag: str) -> pd.Series:
+    """Which rows of `table` have a tag, bool; tags.UNTAGGED: which have none."""
+    has_any = rows["tags"].map(bool).astype(bool)
+    if tag == tags.UNTAGGED:
+        return ~has_any
+    return has_any & pd.Series([tag in given for given in rows["tags"]], index=rows.index, dtype=bool)
+
+
 def pick(
-    rows: pd.DataFrame, kind: str = "all", true: str | None = None, named: str | None = None, sort: str = ""
+    rows: pd.DataFrame,
+    kind: str = "all",
+    true: str | None = None,
+    named: str | None = None,
+    sort: str = "",
+    tag: str | None = None,
 ) -> pd.DataFrame:
-    """The rows of `table` of one kind, true species and answer (None: any), in an order of SORTS or by photo_id."""
+    """The rows of `table` of one kind, true species, answer and tag (None: any), in an order of SORTS or by
+    photo_id."""
     wanted = kinds(rows)[kind]
+    if tag is not None:
+        wanted &= tagged(rows, tag)
     if true is not None:
         wanted &= rows.species == true
     if named is not None:

@@ -109,8 +109,8 @@ def method_label(study: Study, method: str) -> str:
 
 
 def caption(row, lang: str = "ja") -> list[str]:
-    """What stands under a photo, a row of cases.table: who is named as whom, how good the mask is, and whether a
-    person must look."""
+    """What stands under a photo, a row of cases.table: who is named as whom, how good the mask is, whether a
+    person must look, and its tags."""
     true = species.label(row.species, lang)
     if row.correct == 1:
         answer = f"{true} ✓"
@@ -127,6 +127,8 @@ def caption(row, lang: str = "ja") -> list[str]:
     lines = [answer, ", ".join(filter(None, mask))]
     if row.check == 1:
         lines.append(cases.TO_CHECK)
+    if row.tags:
+        lines.append(f"tags: {', '.join(row.tags)}")
     return lines
 
 
@@ -142,7 +144,7 @@ def failure_grid(
     **wanted,
 ) -> str:
     """HTML: the first photos of a kind of error, each with its answer and mask; without a kind any failure, the surest
-    first. wanted: true and named of cases.pick."""
+    first. wanted: true, named and tag of cases.pick."""
     rows = cases.pick(cases.table(study, method, variant), kind, sort=sort, **wanted)
     return html("grid", study, title=title, cards=_cards(study, rows.head(most), lang), total=len(rows))
 

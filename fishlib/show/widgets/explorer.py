@@ -1,4 +1,7 @@
-"""Why is every bigeye called another tuna? Filters, a confusion matrix to click, photos, and one photo in full."""
+"""Why is every bigeye called another tuna? Filters, a confusion matrix to click, photos, and one photo in full.
+
+Photos are chosen by the square in their corner, for a tag or to be taken away (see chosen).
+"""
 
 import math
 from contextlib import contextmanager
@@ -9,12 +12,14 @@ import ipywidgets as w
 
 from fishlib.photos import species
 from fishlib.scores import evaluation
-from fishlib.show import cases, views
+from fishlib.show import cases, tags, views
 from fishlib.show.widgets import detail
+from fishlib.show.widgets.chosen import Chosen
 from fishlib.show.widgets.common import STYLE, Shell, keys, or_problem
 
 PAGE = 24  # photos at a time
 NAMES = [("日本語", "ja"), ("scientific", "scientific"), ("English", "en")]
+ANY = 0  # no tag wanted; a menu shows nothing where its value is None
 SHADES = 5  # of a cell, by its share of the true species' photos
 
 
@@ -32,7 +37,10 @@ class FailureExplorer(Shell):
         self._quiet = False  # while the explorer sets filters itself
         self._matrices = {}  # variant -> names and cells of its matrix
         self._on = None  # the chosen cell
-        self._wanted = {"true": None, "named": None, "kind": "any failure"}
+        self._wanted = {"true": None, "named": None, "kind": "any failure", "tag": None}
+        self.chosen = Chosen(
+            self.study, self._mark_chosen, self.refresh, lambda: (self.method.value, self.variant.value)
+        )
         self._build_filters()
         self._build_matrix()
         self._build_photos()
@@ -40,12 +48,13 @@ class FailureExplorer(Shell):
 
         key = w.HTML(
             "rows: true species (photos asked), columns: answer<br>"
-            "keys: arrows from photo to photo, Enter opens one, Esc goes back, Page Up and Down turn the page"
+            "keys: arrows from photo to photo, Enter opens one, x chooses it, Esc goes back, Page Up and Down turn "
+            "the page"
         )
         self.body = w.HBox([w.VBox([self.matrix, key]), self.photos])
         self.body.add_class("fw-body")
         head = w.HTML(f"<style>{STYLE}</style>{views.note(self.study)}")
-        self.children = [head, self.filters, self.body, self.single, keys()]
+        self.children = [head, self.filters, self.chosen, self.body, self.single, keys()]
         self.add_class(f"fw-{self.model_id}")
         self.refresh()
 
@@ -55,6 +64,7 @@ class FailureExplorer(Shell):
         self.true = w.Dropdown(description="species")
         self.named = w.Dropdown(description="named as")
         self.kind = w.Dropdown(description="error")
+        self.tag = w.Dropdown(description="tag")
         self.variant = w.Dropdown(options=variants or [("Original", "original")], description="variant")
         self.method = w.Dropdown(options=methods, description="masks of")
         self.sort = w.Dropdown(options=list(cases.SORTS), description="first")
@@ -64,10 +74,11 @@ class FailureExplorer(Shell):
         self._choices = {"true": self.true, "named": self.named, "kind": self.kind}
         for name, box in self._choices.items():
             box.observe(lambda change, name=name: self._choose(name, change["new"]), "value")
+        self.tag.observe(self._choose_tag, "value")
         views_of_them = (self.variant, self.method, self.sort, self.names)
         for box in views_of_them:
             box.observe(lambda _: self.refresh(), "value")
-        self.filters = w.HBox([*self._choices.values(), *views_of_them])
+        self.filters = w.HBox([*self._choices.values(), self.tag, *views_of_them])
         self.filters.add_class("fw-filters")
 
     def _build_matrix(self) -> None:
@@ -83,10 +94,15 @@ class FailureExplorer(Shell):
         backward = self._button("◀", partial(self._turn, -1), "fw-turn", "fw-key-PageUp")
         forward = self._button("▶", partial(self._turn, 1), "fw-turn", "fw-key-PageDown")
         every = self._button("all photos", self.reset, "fw-reset")
-        self.pager = w.HBox([backward, self.count, forward, every])
+        choose = self._button("choose all of these", self._choose_all, "fw-choose-all")
+        self.pager = w.HBox([backward, self.count, forward, every, choose])
         self.pager.add_class("fw-row")
         self.slots = [self._button("", partial(self._open, i), "fw-photo", f"fw-slot{i}") for i in range(PAGE)]
-        self.grid = w.GridBox(self.slots)
+        self.squares = [self._button("☐", partial(self._toggle, i), "fw-square") for i in range(PAGE)]
+        self.places = [w.VBox([*pair]) for pair in zip(self.slots, self.squares, strict=True)]
+        for place in self.places:
+            place.add_class("fw-place")
+        self.grid = w.GridBox(self.places)
         self.grid.add_class("fw-grid")
         self.photos = w.VBox([self.pager, self.images, self.grid])
         self.photos.add_class("fw-photos")
@@ -97,7 +113,8 @@ class FailureExplorer(Shell):
         self.back = self._button("back to the photos", partial(self._open, None), "fw-back", "fw-key-Escape")
         before = self._button("◀ previous", partial(self._step, -1), "fw-go-1", "fw-key-ArrowLeft")
         after = self._button("next ▶", partial(self._step, 1), "fw-go1", "fw-key-ArrowRight")
-        self.bar = w.HBox([self.back, before, after])
+        self.choose_it = self._button("", self._toggle_opened, "fw-choose-it", "fw-key-x")
+        self.bar = w.HBox([self.back, before, after, self.choose_it])
         self.bar.add_class("fw-row")
         self.single = w.VBox([self.bar, self.detail])
         self.single.add_class("fw-single")
@@ -112,10 +129,10 @@ class FailureExplorer(Shell):
 
     def reset(self) -> None:
         """Every photo of the variant, no filter."""
-        self.show(true=None, named=None, kind="all")
+        self.show(true=None, named=None, kind="all", tag=None)
 
     def show(self, **wanted) -> None:
-        """Set any of the filters true, named (a species or None) and kind."""
+        """Set any of the filters true, named (a species or None), kind and tag (None: any)."""
         self._wanted |= wanted
         self.refresh()
 
@@ -123,12 +140,38 @@ class FailureExplorer(Shell):
         if not self._quiet:
             self.show(**{name: value or None})
 
+    def _choose_tag(self, change) -> None:
+        if not self._quiet:
+            self.show(tag=None if change["new"] == ANY else change["new"])
+
+    def _toggle(self, slot: int) -> None:
+        """The square of a photo: choose it, or give it up again."""
+        self.chosen.toggle(self.rows.photo_id.iloc[self.page * PAGE + slot])
+
+    def _toggle_opened(self) -> None:
+        if self.opened is not None:
+            self.chosen.toggle(self.rows.photo_id.iloc[self.opened])
+
+    def _choose_all(self) -> None:
+        self.chosen.add(self.rows.photo_id.tolist())
+
+    def _mark_chosen(self) -> None:
+        """A tick in the square of every chosen photo of the page."""
+        shown = self.rows.photo_id.iloc[self.page * PAGE :][:PAGE]
+        for square, photo_id in zip(self.squares, shown, strict=False):
+            is_chosen = photo_id in self.chosen.ids
+            square.description = "☑" if is_chosen else "☐"
+            square.tooltip = "give it up (x)" if is_chosen else "choose it (x)"
+        if self.opened is not None:
+            is_chosen = self.rows.photo_id.iloc[self.opened] in self.chosen.ids
+            self.choose_it.description = "☑ chosen (x)" if is_chosen else "☐ choose (x)"
+
     def _cell(self, true: str, named: str) -> None:
         """A click on the matrix; on the chosen cell, it is given up again."""
         if (self._wanted["true"], self._wanted["named"]) == (true, named):
-            self.show(true=None, named=None, kind="any failure")
+            self.show(true=None, named=None, kind="any failure", tag=None)
         else:
-            self.show(true=true, named=named, kind="all")
+            self.show(true=true, named=named, kind="all", tag=None)
 
     def _turn(self, by: int) -> None:
         self._fill(self.page + by)
@@ -171,7 +214,8 @@ class FailureExplorer(Shell):
         with self._silence():
             self._count_species("true", "species")
             self._count_species("named", "predicted")
-            left = cases.pick(self.table, true=self._wanted["true"], named=self._wanted["named"])
+            self._count_tags()
+            left = cases.pick(self.table, **self._wanted | {"kind": "all"})
             kinds = [(f"{kind} ({rows.sum()})", kind) for kind, rows in cases.kinds(left).items()]
             self._set(self.kind, kinds, self._wanted["kind"])
 
@@ -186,6 +230,18 @@ class FailureExplorer(Shell):
         for species_name in species.ordered(found):
             options.append((f"{self._label(species_name)} ({counts.get(species_name, 0)})", species_name))
         self._set(self._choices[name], options, chosen or "")
+
+    def _count_tags(self) -> None:
+        left = cases.pick(self.table, **self._wanted | {"tag": None})
+        offered = tags.known(self.table["tags"])
+        self.chosen.offer(offered)
+        chosen = self._wanted["tag"]
+        if chosen not in (None, tags.UNTAGGED, *offered):
+            offered.append(chosen)  # stays an option when its last photo lost it
+        options = [(f"any ({len(left)})", ANY)]
+        options += [(f"{tag} ({cases.tagged(left, tag).sum()})", tag) for tag in offered]
+        options.append((f"without a tag ({cases.tagged(left, tags.UNTAGGED).sum()})", tags.UNTAGGED))
+        self._set(self.tag, options, ANY if chosen is None else chosen)
 
     @staticmethod
     def _set(box: w.Dropdown, options: list, value) -> None:
@@ -264,7 +320,8 @@ class FailureExplorer(Shell):
             image = views.source_of(self.study, row.photo_id)
             style += f'.fw-{self.model_id} .fw-slot{i}::before {{ background-image: url("{image}"); }} '
         self.images.value = f"<style>{style}</style>"
-        shown = tuple(self.slots[: len(rows)])
+        self._mark_chosen()
+        shown = tuple(self.places[: len(rows)])
         if self.grid.children != shown:
             self.grid.children = shown
 
@@ -277,5 +334,6 @@ class FailureExplorer(Shell):
             photo_id = self.rows.photo_id.iloc[place]
             chosen = self.method.value, self.names.value
             self.detail.value = or_problem(detail.photo_detail, self.study, photo_id, *chosen)
+            self._mark_chosen()
         self.body.layout.display = None if place is None else "none"
         self.single.layout.display = "none" if place is None else None

@@ -29,10 +29,26 @@
     const photos = [...root.querySelectorAll(".fw-photo")].filter(isShown);
     return photos.filter((photo) => photo.offsetTop === photos[0].offsetTop).length;
   };
+  const turn = (by) => {
+    // beyond the first or the last photo lies another page
+    const button = by && root.querySelector(by > 0 ? ".fw-key-PageDown" : ".fw-key-PageUp");
+    if (!button || !isShown(button)) return false;
+    button.click();
+    const photos = [...root.querySelectorAll(".fw-photo")].filter(isShown);
+    photos.at(by > 0 ? 0 : -1).focus();
+    return true;
+  };
+  const choose = (photo) => {
+    const square = photo && photo.parentElement.querySelector(".fw-square");
+    if (square) square.click();
+    return Boolean(square);
+  };
   const walk = (event, key) => {
+    if (key === "x") return choose(event.target.closest(".fw-photo"));
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[key];
     if (!by) return false;
-    return step(event.target.closest(".fw-photo"), event.target.closest(".fw-photo") ? by : 1);
+    const photo = event.target.closest(".fw-photo");
+    return step(photo, photo ? by : 1) || turn(photo && by);
   };
 
   root.addEventListener(

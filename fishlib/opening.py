@@ -1,5 +1,8 @@
 """Opens a study: its inputs are checked here. Every notebook opens the same one with `open_study`."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from fishlib import device as devices
@@ -15,6 +18,21 @@ from fishlib.study import Study
 REPOSITORY = Path(__file__).parents[1]
 IS_CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()  # otherwise installed, among the other packages
 DEMO = "runs/demo"
+LEAVES = {  # a notebook -> what it leaves for later ones, in the run folder
+    "01": "manifest.csv",
+    "03": "predictions.csv",
+    "04": "tables/figure3.csv",
+}
+NEEDS = {"02": ["01"], "03": ["01"], "04": ["01"], "05": ["01"]}  # a notebook -> those it cannot do without
+READS = {"05": ["03", "04"]}  # those that it leaves things out without
+TEXTS = {  # a parameter that is text or None -> what it takes
+    "out": "a run folder",
+    "profile": "demo, paper or a YAML file",
+    "photos": "a folder with one subfolder a species",
+    "masks": "a folder of PNG masks or a COCO JSON file",
+    "method": "a method's name",
+    "classifier": "a checkpoint file or zoo",
+}
 INPUTS = ("profile", "photos", "masks", "method", "classifier")  # what makes a run another one
 
 
@@ -34,14 +52,75 @@ def open_study(
     (see segmenters.own), which nothing in a folder or a profile makes run. Of a run that is there, whatever is None is
     as it was made with; in a new one profile is demo's, without photos the study draws its own, method and classifier
     are the profile's (see `asked`). Raises UserError for an input that is missing or wrong, for inputs that are not
-    those the folder was made with, and for a folder that cannot be written.
+    those the folder was made with, for a folder that cannot be written, and for a parameter of the wrong kind.
     """
     reads.note_if_asked()
+    texts = {"out": out, "profile": profile, "photos": photos, "masks": masks, "method": method}
+    _hold_kinds(texts | {"classifier": classifier}, offline, device)
     folder = _path(out) if out is not None else newest() or home() / DEMO
     given = {"profile": profile, "photos": photos, "masks": masks, "method": method, "classifier": classifier}
     if made_with.read(folder) is None:
         return start(str(folder), **given, offline=offline, device=device)
     return reopen(folder, **given, offline=offline, device=device)
+
+
+def earlier(study: Study, number: str, run_missing: bool = False, method: str | None = None) -> list[str]:
+    """See to it that the notebooks before `number` have run; returns a sentence for each that ran now or is left out.
+
+    run_missing: those that have not run are run now, each in a process of its own; without it, UserError names the
+    first one that `number` cannot do without, and what it merely reads and misses is said. method: as it was given, for
+    one of the user's own. UserError also where a notebook stops, with what it said.
+    """
+    if not isinstance(run_missing, bool):
+        raise UserError(f"run_missing is {run_missing!r}; it takes True or False.")
+    missing = [name for name in [*NEEDS.get(number, []), *READS.get(number, [])] if not _has_run(study, name)]
+    said = []
+    for name in missing:
+        if run_missing:
+            _run_now(study, name, method)
+            said.append(f"Notebook {name} had not run in {study.out.name} and has run now.")
+        elif name in NEEDS[number]:
+            raise UserError(
+                f"Notebook {number} needs what notebook {name} leaves, and that has not run in {study.out}; run it "
+                f"first (fishlib reproduce --only {name}), or set run_missing = True in the parameters."
+            )
+        else:
+            said.append(
+                f"Notebook {name} has not run in {study.out.name}, so what rests on it is left out; "
+                "run_missing = True in the parameters runs it."
+            )
+    return said
+
+
+def _has_run(study: Study, number: str) -> bool:
+    return reads.looked_for(study.out / LEAVES[number]).is_file()
+
+
+def _run_now(study: Study, number: str, method: str | None) -> None:
+    """Run one notebook of the study in a process of its own; UserError, with its last line, where it stops."""
+    given = {"out": str(study.out), "method": method, "offline": study.offline, "device": study.device}
+    code = f"from fishlib import run; run.again({number!r}, **{given!r})"  # this module lies below run
+    print(f"Notebook {number} has not run here; running it ...", flush=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise UserError(f"Notebook {number} did not run: {lines[-1].removeprefix('fishlib.errors.UserError: ')}")
+
+
+def _hold_kinds(texts: dict, offline: bool, device: str) -> None:
+    """UserError that names every parameter which is of the wrong kind, before any of them is used."""
+    wrong = []
+    for name, value in texts.items():
+        if value is not None and not isinstance(value, str | os.PathLike):
+            wrong.append(f"{name} is {value!r} and takes {TEXTS[name]}, as text, or None")
+        elif value is not None and not str(value).strip():
+            wrong.append(f"{name} is empty and takes {TEXTS[name]}, or None")
+    if not isinstance(offline, bool):
+        wrong.append(f"offline is {offline!r} and takes True or False")
+    if not isinstance(device, str):
+        wrong.append(f"device is {device!r} and takes auto, cpu, cuda or mps, as text")
+    if wrong:
+        raise UserError(f"Parameters of the wrong kind: {'; '.join(wrong)}.")
 
 
 def reopen(run: str | Path, offline: bool = False, device: str = "auto", **given: str | None) -> Study:

@@ -23,7 +23,7 @@ from fishlib import made_with, sharing, warm
 from fishlib.errors import NotRun, UserError
 from fishlib.files import documents, locks, paths, progress, reads, tensors, writing
 from fishlib.naming import checkpoints, inference, needs
-from fishlib.opening import REPOSITORY, asked
+from fishlib.opening import REPOSITORY, asked, reopen
 from fishlib.profiles import names as profile_names
 from fishlib.removal.segmenters import own
 from fishlib.show import report
@@ -85,6 +85,17 @@ def _tell_missing(study: Study, profile: str) -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+def again(number: str, out: str, method: str | None = None, offline: bool = False, device: str = "auto") -> None:
+    """Execute one notebook of a run that is there, with what the run was made with; neither run.json nor report.
+
+    method: as the user gave it, needed for one of the user's own. Raises UserError as `execute`.
+    """
+    [source] = notebooks(number)
+    parameters = {"out": out, "method": own.absolute(method), "offline": offline, "device": device}
+    study = reopen(out, offline, device, method=parameters["method"])
+    execute(source, study.out / "notebooks" / source.name, parameters, study)
 
 
 def _from_anywhere(name: str, value):

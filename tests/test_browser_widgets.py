@@ -37,7 +37,8 @@ def copied(done, tmp_path_factory):
     for path in run.notebooks():
         notebook = nbformat.read(path, as_version=4)
         [cell] = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
-        cell.source = "\n".join(f"{k} = {v!r}" for k, v in {"out": str(root / "run"), **done[1]}.items())
+        given = {"out": str(root / "run"), "run_missing": False, **done[1]}
+        cell.source = "\n".join(f"{name} = {value!r}" for name, value in given.items())
         nbformat.write(notebook, root / "notebooks" / path.name)
     return root / "run", root / "notebooks"
 

@@ -32,7 +32,7 @@ def main() -> int:
 def _try(parts, root: Path, tally: harness.Tally, short: bool) -> None:
     """Strangers' files are read on one core while commands are disturbed on the other."""
     if "fuzz" in parts:
-        commands.undisturbed("reproduce", root)  # what both begin with
+        commands.undisturbed("reproduce", root, short)  # what both begin with
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(_part, "fuzz", root, tally, short) if "fuzz" in parts else None
         for part in parts:

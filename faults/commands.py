@@ -30,8 +30,11 @@ class Command:
 
 
 @functools.cache
-def all_commands(work: Path) -> dict[str, Command]:
-    """cut, fetch, pretrain and reproduce on small inputs below `work`."""
+def all_commands(work: Path, short: bool = False) -> dict[str, Command]:
+    """cut, fetch, pretrain and reproduce on small inputs below `work`.
+
+    short: reproduce ends with the second notebook, where masks and their index are written.
+    """
     photos = harness.photos(work / "photos")
     profile = harness.profile(work / "small.yaml")
     network = ("--backbone", "mobilenetv3_small_050", "--from", "none")
@@ -45,7 +48,10 @@ def all_commands(work: Path) -> dict[str, Command]:
         )
 
     def reproduce(out: Path) -> list[str]:
-        return harness.command("reproduce", "--photos", photos, "--profile", profile, "--out", out, "--offline")
+        words = harness.command("reproduce", "--photos", photos, "--profile", profile, "--out", out, "--offline")
+        if short:
+            words[1:3] = ["-c", TWO_NOTEBOOKS]  # in place of -m fishlib.cli
+        return words
 
     return {
         "cut": Command("cut", cut),
@@ -55,6 +61,12 @@ def all_commands(work: Path) -> dict[str, Command]:
     }
 
 
+TWO_NOTEBOOKS = """
+from fishlib import cli, run
+first = run.notebooks()[:2]
+run.notebooks = lambda only=None: first
+cli.main()
+"""
 FETCH = """
 import sys
 from pathlib import Path
@@ -106,12 +118,12 @@ def _serve(data: bytes) -> str:
 
 
 @functools.cache
-def undisturbed(name: str, root: Path) -> tuple[Command, dict[str, bytes], int]:
+def undisturbed(name: str, root: Path, short: bool = False) -> tuple[Command, dict[str, bytes], int]:
     """(the command, the bytes it leaves, its number of writes) when nothing happens to it; run once, for all parts.
 
     RuntimeError where it does not end well even so.
     """
-    command = all_commands(root)[name]
+    command = all_commands(root, short)[name]
     out = harness.clear(root / f"{name}-undisturbed")
     ended = harness.run(command.words(out), out)
     if ended.code != 0:

@@ -18,7 +18,7 @@ def run(work: Path, tally: harness.Tally, short: bool) -> None:
         tries = {"cut": 2, "fetch": 1}
     random = np.random.default_rng(1)
     for name, how_many in tries.items():
-        command, wanted, writes = commands.undisturbed(name, work.parent)
+        command, wanted, writes = commands.undisturbed(name, work.parent, short)
         for n, moment in enumerate(random.integers(1, writes + 1, how_many)):
             _refused(command, work, tally, wanted, ERRORS[n % len(ERRORS)], int(moment))
     if not short:

@@ -12,12 +12,12 @@ from faults import commands, harness
 
 def run(work: Path, tally: harness.Tally, short: bool) -> None:
     for name in ("cut",) if short else ("cut", "reproduce"):
-        command, wanted, _ = commands.undisturbed(name, work.parent)
+        command, wanted, _ = commands.undisturbed(name, work.parent, short)
         if not short:
             _output_vanishes(command, work, tally, wanted)
         _clock_set_back(command, work, tally, wanted)
     for seed in range(1 if short else 6):
-        _photos_change(work, tally, seed)
+        _photos_change(work, tally, seed, short)
 
 
 def _output_vanishes(command, work: Path, tally, wanted: dict[str, bytes]) -> None:
@@ -52,13 +52,13 @@ def _clock_set_back(command, work: Path, tally, wanted: dict[str, bytes]) -> Non
         tally.hold(not differ, f"{command.name}, clock {clock:+.0f} s: {differ}")
 
 
-def _photos_change(work: Path, tally, seed: int) -> None:
+def _photos_change(work: Path, tally, seed: int, short: bool) -> None:
     """Photos are rewritten, cut short and deleted while `reproduce` reads them; then all are as they were.
 
     Whatever the disturbed run said, the next one must say what an undisturbed run says: nothing wrong was kept.
     """
     name = "cut" if seed % 2 == 0 else "reproduce"
-    command, wanted, _ = commands.undisturbed(name, work.parent)
+    command, wanted, _ = commands.undisturbed(name, work.parent, short)
     photos = work.parent / "photos"
     originals = {file: file.read_bytes() for file in sorted(photos.rglob("*.png"))}
     random = np.random.default_rng(seed)

@@ -19,7 +19,7 @@ MEMORY = 2 << 30  # bytes resident
 
 
 def run(work: Path, tally: harness.Tally, short: bool) -> None:
-    _finished_run(work)
+    _finished_run(work, short)
     for name, reader in readers.READERS.items():
         start = time.monotonic()
         tried, answered = _read(work, tally, name, reader.short if short else reader.long)
@@ -29,9 +29,9 @@ def run(work: Path, tally: harness.Tally, short: bool) -> None:
         )
 
 
-def _finished_run(work: Path) -> None:
+def _finished_run(work: Path, short: bool) -> None:
     """A run of small pictures that the reports are made of, without what only speeds up the next run."""
-    commands.undisturbed("reproduce", work.parent)
+    commands.undisturbed("reproduce", work.parent, short)
     left_out = shutil.ignore_patterns("cache", "report", "report.zip")
     copy = harness.clear(work / "a-finished-run")
     shutil.copytree(work.parent / "reproduce-undisturbed", copy, ignore=left_out)

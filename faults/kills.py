@@ -14,7 +14,7 @@ def run(work: Path, tally: harness.Tally, short: bool) -> None:
         chains = dict.fromkeys(commands.NAMES, 1)
     random = np.random.default_rng(0)
     for name in commands.NAMES:
-        command, wanted, writes = commands.undisturbed(name, work.parent)
+        command, wanted, writes = commands.undisturbed(name, work.parent, short)
         kills = command.short_kills if short else command.kills
         for chain in range(chains[name]):
             _chain(command, work, tally, wanted, random.integers(1, writes + 1, kills), chain)

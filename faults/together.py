@@ -19,7 +19,7 @@ ANSWERS = 40
 
 def run(work: Path, tally: harness.Tally, short: bool) -> None:
     for name in ("cut",) if short else commands.NAMES:
-        command, wanted, _ = commands.undisturbed(name, work.parent)
+        command, wanted, _ = commands.undisturbed(name, work.parent, short)
         for processes in (2,) if short else (2, 4):
             _at_once(command, work, tally, wanted, processes)
     _reviewers(work, tally, 2 if short else 4)

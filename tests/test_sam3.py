@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
 from small_models import SAM3_SIDE, small_sam2, small_sam3
 
@@ -13,6 +14,7 @@ from fishlib.photos import masks
 from fishlib.removal import segmenters
 from fishlib.removal.segmenters import sam3
 
+pytestmark = pytest.mark.skipif(not hasattr(transformers, "Sam3Model"), reason="this transformers has no SAM 3")
 KINDS = ["sam3", "sam3_video"]  # alone, and inside the video model as it is published
 
 
@@ -200,6 +202,13 @@ def test_bad_prompts_options_and_folders(folders, tmp_path, monkeypatch):
     monkeypatch.setenv("FISHLIB_WEIGHTS", str(tmp_path / "none"))
     with pytest.raises(NotRun, match=r"fishlib weights fetch sam3.*gated.*accept the SAM License"):
         sam3.build({})
+
+
+def test_a_release_without_sam3_is_named(folders, monkeypatch):
+    monkeypatch.setattr("transformers.__version__", "4.57.6")
+    monkeypatch.setattr("transformers.Sam3Model", None)
+    with pytest.raises(NotRun, match=r"transformers 4\.57\.6 has no Sam3Model; install transformers 5 or newer"):
+        sam3.build({"sam3": str(folders["sam3"])}).segment([photo()], ["a"])
 
 
 def test_keys_and_label(folders):

@@ -7,6 +7,16 @@ from fishlib.files import documents
 from fishlib.zoo.quiet import quiet
 
 
+def of_transformers(name: str):
+    """transformers' class of that name; NotRun where the release that is installed has none."""
+    import transformers
+
+    found = getattr(transformers, name, None)
+    if found is None:
+        raise NotRun(f"transformers {transformers.__version__} has no {name}; install transformers 5 or newer.")
+    return found
+
+
 def kind(folder: Path) -> str:
     """The model type that a folder's config.json names, such as "sam2_video"; NotRun where none is readable."""
     if not folder.is_dir():

@@ -40,14 +40,12 @@ def load(spec: str, device: str = "cpu", offline: bool = True, dtype: str = "aut
 
     Raises NotRun when a file is missing or the folder holds something else.
     """
-    import transformers
-
     bf16 = common.wants_bf16(dtype, device, spec)
     folder = checkpoints.locate("sam2", spec, offline)
     fetch = spec if spec in weights.manifest() else "sam2_hiera_large"
     kind = hub.hold_kind(folder, tuple(KINDS), "SAM 2 or EdgeTAM", fetch)
-    model_class = getattr(transformers, KINDS[kind])
-    model, processor = hub.read(folder, model_class, transformers.Sam2Processor, "SAM 2", fetch)
+    model_class = hub.of_transformers(KINDS[kind])
+    model, processor = hub.read(folder, model_class, hub.of_transformers("Sam2Processor"), "SAM 2", fetch)
     return Sam2(model.to(choose_device(device)), processor, bf16)
 
 

@@ -70,13 +70,12 @@ class Sam3:
     @cached_property
     def model(self) -> tuple:
         """(Sam3Model, its processor), from local files only."""
-        from transformers import Sam3Model, Sam3Processor
-
         from fishlib.device import choose_device
         from fishlib.removal.segmenters import hub
 
         hub.hold_kind(self.folder, KINDS, "SAM 3", "sam3")
-        model, processor = hub.read(self.folder, Sam3Model, Sam3Processor, "SAM 3", "sam3")
+        classes = hub.of_transformers("Sam3Model"), hub.of_transformers("Sam3Processor")
+        model, processor = hub.read(self.folder, *classes, "SAM 3", "sam3")
         return model.to(choose_device(self.device)), processor
 
     @cached_property

@@ -56,7 +56,7 @@ def all_commands(work: Path, short: bool = False) -> dict[str, Command]:
     return {
         "cut": Command("cut", cut),
         "fetch": Command("fetch", _fetching(work), kills=3),
-        "pretrain": Command("pretrain", pretrain, kills=3),
+        "pretrain": Command("pretrain", pretrain, kills=3, short_kills=1),
         "reproduce": Command("reproduce", reproduce, everything=False, kills=4, short_kills=1),
     }
 

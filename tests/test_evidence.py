@@ -2,17 +2,21 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ODD
 from typer.testing import CliRunner
 
 from fishlib import cli
-from fishlib.beyond import companions, evidence, stage, verdict
+from fishlib.beyond import companions, cutters, evidence, halves, stage, verdict
 from fishlib.errors import UserError
 from fishlib.files.frames import read_frame, write_frame
+from fishlib.naming import inference
 from fishlib.photos.manifest import curated
+from fishlib.removal import segmenting
 from fishlib.scores import contrasts
 from fishlib.show import luck, report
 
@@ -183,7 +187,7 @@ def test_advise_of_no_run_is_a_sentence(tmp_path):
 
 
 def test_names_in_a_verdict_are_text():
-    given = verdict.Verdict("q", "k", f"named by {ODD}", 0.0, None, 1, (), ("<img src=x>",))
+    given = verdict.Verdict("q", "k", f"named by {ODD}", "mask", 0.0, None, 1, (), ("<img src=x>",))
     shown = luck.answer(given)
     assert "<b>odd" not in shown and "&lt;img" in shown
     assert luck.answer(None) == ""
@@ -263,3 +267,51 @@ def test_groups_stand_beside_photos_alone(copy):
     assert sentence in found.verdict.rests_on
     (copy / "beyond" / "groups.csv").unlink()
     assert luck.beside(evidence.of(study)).empty
+
+
+def test_every_rivals_masks_have_a_sign(copy):
+    """By the heads that answered: the rival's masks through the same half-splits as the study's own."""
+    study = report.look(copy)
+    told = evidence.of(study).verdict.variant
+    kept = read_frame(copy / cutters.KEPT, cutters.COLUMNS)
+    assert kept["cutter"].tolist() == ["GDINO-SAM (stand-in)"] and kept["variant"].tolist() == [told]
+
+    photos = curated(study)
+    rival = replace(study, method="gdino-sam")
+    found = segmenting.run(rival, "gdino-sam", photos)
+    _, shares, _ = halves.run(rival, photos, found, companions.of(companions.read(study), photos["photo_id"]))
+    right = shares[shares["learnt_from"] == halves.SAME].set_index("variant")["micro_f1"]
+    assert float(kept["difference"][0]) == pytest.approx(right[told] - right["original"], abs=1e-9)
+
+    [said] = [sentence for sentence in evidence.of(study).verdict.rests_on if sentence.startswith("The sign is")]
+    assert "with GDINO-SAM (stand-in) and a linear head" in said
+
+
+def test_a_classifiers_sign_with_a_rivals_masks(tiny_study, monkeypatch):
+    """Of four photos the rival's masks cost one that was right, and win none."""
+    ids = [f"cod/{i}.jpg" for i in range(4)]
+    photos = pd.DataFrame({"photo_id": ids, "species": "cod"})
+    asked_about = []
+
+    def ask(study, photos, found, wanted):
+        asked_about.append(study.method)
+        cod, ling = [1.0, 0.0], [0.0, 1.0]
+        logits = {"original": np.array([cod, cod, cod, ling]), "mask": np.array([cod, cod, ling, ling])}
+        return inference.Answers(photos, ["cod", "ling"], logits, [])
+
+    monkeypatch.setattr(cutters.segmenting, "run", lambda study, method, manifest: None)
+    monkeypatch.setattr(cutters.features, "usable", lambda manifest, found: (photos, {}))
+    monkeypatch.setattr(cutters.inference, "ask", ask)
+    study = replace(tiny_study, method="grabcut", classifier="zoo")
+    for method in ("gdino-sam", "grabcut"):
+        folder = study.out / "segments" / method
+        folder.mkdir(parents=True)
+        (folder / "index.csv").touch()
+
+    frame, notes = cutters.run(study, photos, "mask")
+    assert asked_about == ["gdino-sam"] and notes == []
+    assert frame.to_dict("records") == [
+        {"cutter": "GDINO-SAM (stand-in)", "variant": "mask", "n": 4, "difference": -25.0}
+    ]
+    assert cutters.read(study, "mask") == [("GDINO-SAM (stand-in)", -25.0)]
+    assert cutters.read(study, "crop") == []

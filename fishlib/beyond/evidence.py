@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fishlib.beyond import companions, halves, inputs, shots, verdict
+from fishlib.beyond import companions, cutters, halves, inputs, shots, verdict
 from fishlib.errors import UserError
 from fishlib.files.frames import read_frame, write_frame
 from fishlib.naming import checkpoints, inference
@@ -228,7 +228,7 @@ def _pretraining(study: Study, figure3: pd.DataFrame) -> str | None:
 
 def _signs(study: Study, way: verdict.Asked | None, figure3: pd.DataFrame) -> tuple[verdict.Sign, ...]:
     """The difference of the input that the verdict tells of, with every namer of the run: the study's own, then heads
-    on each pre-training of figure 3 at its largest K."""
+    on each pre-training of figure 3 at its largest K; and with every rival's masks, the study's own namer."""
     if way is None:
         return ()
     cutter = segmenters.label(study.method, study.profile.segmenters.get(study.method, {}))
@@ -236,6 +236,7 @@ def _signs(study: Study, way: verdict.Asked | None, figure3: pd.DataFrame) -> tu
     signs = []
     if way.learnt_from in (None, verdict.HALF):
         signs.append(verdict.Sign(cutter, _namer(study), told.difference))
+        signs += [verdict.Sign(rival, _namer(study), points) for rival, points in cutters.read(study, told.variant)]
     rows = figure3[(figure3["variant"] == told.variant) & (figure3["k"] == figure3["k"].max())]
     for row in rows.to_dict("records"):
         head = f"a head that learnt from K = {row['k']:.0f} photos on {_weights(row['pretraining'])}"

@@ -16,7 +16,7 @@ from fishlib import cache
 from fishlib.errors import UserError
 from fishlib.files.frames import write_frame
 from fishlib.naming import features, inference
-from fishlib.photos.composite import BASIC, CROP_MASK, ORIGINAL, variants_of_tables
+from fishlib.photos.composite import BASIC, CROP_MASK, ORIGINAL, Variant, variants_of_tables
 from fishlib.photos.groups import halves
 from fishlib.scores import contrasts, evaluation
 from fishlib.study import Study, stage
@@ -50,6 +50,32 @@ def run(
     return frame, shares, notes + features.told(lost | changed)
 
 
+def gained(
+    study: Study, manifest: pd.DataFrame, found: pd.DataFrame, variant: Variant, groups: pd.Series | None = None
+) -> tuple[int, float]:
+    """(photos that a split judges, points that `variant` gains over the originals), each learnt from itself.
+
+    found: a segments frame of study.method. The mean over the same splits as `run` takes.
+    """
+    photos, _ = features.usable(manifest, found)
+    answer, _ = features.without_changed(study, photos, lambda there: _gained(study, there, found, variant, groups))
+    return answer
+
+
+def _gained(
+    study: Study, photos: pd.DataFrame, found: pd.DataFrame, variant: Variant, groups: pd.Series | None
+) -> tuple[int, float]:
+    splits, _ = _splits(study, photos, groups)
+    labels = _labels(photos)
+    values = features.compute(study, photos, found, [ORIGINAL, variant], inference.features_source(study))
+    percents = []
+    for one in (ORIGINAL, variant):
+        named = _named(study, values, one.name, one.name, labels, splits)
+        percents.append(_share(SAME, one.name, named, labels))
+    originals, others = (dict(zip(SHARE_COLUMNS, share, strict=True)) for share in percents)
+    return originals["n"], others["micro_f1"] - originals["micro_f1"]
+
+
 def learns_from(variant: str) -> str:
     """The input that a fair head learnt from, to be asked about this variant."""
     return variant if variant in BASIC else CROP_MASK.name
@@ -58,8 +84,7 @@ def learns_from(variant: str) -> str:
 def _asked(study: Study, photos: pd.DataFrame, found: pd.DataFrame, groups: pd.Series | None):
     wanted = variants_of_tables(study.profile.composite.backgrounds, study.profile.composite.dilations)
     splits, notes = _splits(study, photos, groups)
-    species = sorted(photos["species"].unique())
-    labels = np.array([species.index(name) for name in photos["species"]])
+    labels = _labels(photos)
     values = features.compute(study, photos, found, wanted, inference.features_source(study))
 
     shares, frames = [], []
@@ -73,6 +98,12 @@ def _asked(study: Study, photos: pd.DataFrame, found: pd.DataFrame, groups: pd.S
         for frame in contrasts.from_draws(right).values():
             frames.append(frame.assign(learnt_from=learnt_from, splits=len(splits)))
     return pd.concat(frames, ignore_index=True), pd.DataFrame(shares, columns=SHARE_COLUMNS), notes
+
+
+def _labels(photos: pd.DataFrame) -> np.ndarray:
+    """Int (N,): each photo's species as its place among their sorted names."""
+    species = sorted(photos["species"].unique())
+    return np.array([species.index(name) for name in photos["species"]])
 
 
 def _splits(study: Study, photos: pd.DataFrame, groups: pd.Series | None) -> tuple[list[Split], list[str]]:

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from fishlib.beyond import companions, evidence, halves, kshots, shots, sureness
+from fishlib.beyond import companions, cutters, evidence, halves, kshots, shots, sureness
 from fishlib.errors import NotRun, UserError
 from fishlib.naming import sweep
+from fishlib.photos.composite import BASIC
 from fishlib.photos.manifest import curated
 from fishlib.removal import segmenting
 from fishlib.study import Study, keep_notes
@@ -25,6 +26,10 @@ def run(study: Study) -> evidence.Evidence:
     except (NotRun, UserError) as error:
         notes.append(f"Left out: {error}")
     answer = evidence.of(study)
+    if answer.verdict is not None and answer.verdict.variant in BASIC:
+        _, left_out = cutters.run(study, photos, answer.verdict.variant, groups)
+        notes += left_out
+        answer = evidence.of(study)  # now with the rivals' signs
     evidence.write(study, answer)
     keep_notes(study, "beyond", [*notes, *answer.notes])
     return answer._replace(notes=[*notes, *answer.notes])

@@ -104,13 +104,14 @@ class Run:
 class Verdict:
     """An answer in two sentences, the effect it tells of (points) with its interval, and how many photos were judged.
 
-    kind: HELPS, COSTS, MIXED, NONE, TOO_FEW, TOO_FEW_GROUPS or CHOICE. interval: None where there is none. rests_on and
-    would_change: a sentence each.
+    kind: HELPS, COSTS, MIXED, NONE, TOO_FEW, TOO_FEW_GROUPS or CHOICE. variant: the input that the effect is of.
+    interval: None where there is none. rests_on and would_change: a sentence each.
     """
 
     question: str
     kind: str
     answer: str
+    variant: str
     effect: float
     interval: tuple[float, float] | None
     n: int
@@ -167,6 +168,7 @@ def verdict(run: Run) -> Verdict:
         question=QUESTION,
         kind=kind(first),
         answer=" ".join(sentences),
+        variant=told.variant,
         effect=told.difference,
         interval=None if math.isnan(told.lo) else (told.lo, told.hi),
         n=first.n,
@@ -407,6 +409,7 @@ def choice(shots: int, inputs: pd.DataFrame, n: int, drawn: bool = False) -> Ver
         question=f"Which pictures should a model learn from, with {words.counted(shots, 'photo')} of each species?",
         kind=CHOICE,
         answer=f"{_left(left, words.things(n, drawn))} {_lost(worse, best)}",
+        variant=simplest["variant"],
         effect=0.0 if alone else -simplest["difference"],
         interval=None if alone or math.isnan(simplest["lo"]) else (-simplest["hi"], -simplest["lo"]),
         n=n,

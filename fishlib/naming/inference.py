@@ -30,7 +30,6 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.D
     """
     photos, lost = features.usable(manifest, found)
     wanted = variants_of_tables(study.profile.composite.backgrounds, study.profile.composite.dilations)
-    ask = _masked_outputs if study.classifier else _half_split
     answers, changed = features.without_changed(study, photos, lambda there: ask(study, there, found, wanted))
     lost |= changed
     notes = answers.notes + features.told(lost)
@@ -61,6 +60,14 @@ class Answers(NamedTuple):
     species: list[str]
     logits: dict[str, np.ndarray]
     notes: list[str]
+
+
+def ask(study: Study, photos: pd.DataFrame, found: pd.DataFrame, wanted: list[Variant]) -> Answers:
+    """What the study's namer answers about these photos in each variant: a classifier's masked outputs, without one a
+    head's that learnt from the originals of half of them. Raises features.Changed as features.compute does."""
+    if study.classifier:
+        return _masked_outputs(study, photos, found, wanted)
+    return _half_split(study, photos, found, wanted)
 
 
 def _rows(variant: Variant, answers: Answers, status: pd.Series) -> list[tuple]:

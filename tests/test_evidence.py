@@ -284,7 +284,7 @@ def test_every_rivals_masks_have_a_sign(copy):
     assert float(kept["difference"][0]) == pytest.approx(right[told] - right["original"], abs=1e-9)
 
     [said] = [sentence for sentence in evidence.of(study).verdict.rests_on if sentence.startswith("The sign is")]
-    assert "with GDINO-SAM (stand-in) and a linear head" in said
+    assert "named by a linear head on" in said and "with GDINO-SAM (stand-in)" in said
 
 
 def test_a_classifiers_sign_with_a_rivals_masks(tiny_study, monkeypatch):

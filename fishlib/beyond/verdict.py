@@ -359,9 +359,12 @@ def _inputs(way: Asked) -> str:
 
 
 def _signs(signs: tuple[Sign, ...]) -> str:
-    pairs = [f"{words.points(sign.difference)} with {sign.cutter} and {sign.namer}" for sign in signs]
+    by_namer: dict[str, list[str]] = {}
+    for sign in signs:
+        by_namer.setdefault(sign.namer, []).append(f"{words.points(sign.difference)} with {sign.cutter}")
+    told = "; ".join(f"named by {namer}, {words.listed(differences)}" for namer, differences in by_namer.items())
     same = "not the same" if _signs_differ(signs) else "the same"
-    return f"The sign is {same} with every cutter and namer, in points: {', '.join(pairs)}."
+    return f"The sign is {same} with every cutter and namer. In points: {told}."
 
 
 def _independence(way: Asked, drawn: bool) -> str:

@@ -25,7 +25,8 @@ DRAWN = "drawn"
 OF_THE_PACKAGE = ("zoo", "specimen")  # classifiers that are no file of the user
 # what stages, notebooks and report leave; the cache is found by content, answers of people are nobody's to remove
 MADE_FOLDERS = ("tables", "figures", "report", "notes", "stages", "notebooks", "segments", "beyond")
-MADE_FILES = ("report.zip", "run.json", "manifest.csv", "predictions.csv", "scores.csv", "draws.json", "parts.json")
+MADE_FILES = ("report.zip", "run.json", "manifest.csv", "predictions.csv", "plane.csv")
+MADE_FILES += ("scores.csv", "draws.json", "parts.json")
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,31 @@ def test_explorer(page, lab, copied, artifacts):
     explorer.screenshot(path=artifacts / "explorer_check_first.png")
 
 
+def test_a_click_or_a_box_on_the_map_gives_the_grid(page, lab, copied, artifacts):
+    open_notebook(page, lab, "03_inference_only.ipynb", ".fw-matrix .fw-cell")
+    explorer = page.locator(".fw").last
+    explorer.get_by_role("button", name="map of the photos").click()
+    svg, photos = explorer.locator("svg.points"), explorer.locator(".fw-photo")
+    svg.scroll_into_view_if_needed()
+    points = svg.locator("path")
+    assert points.count() > 10
+    point = points.first.bounding_box()
+    title = points.first.locator("title").text_content().splitlines()[0]
+    page.mouse.click(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    until(page, photos.count, 1)
+    assert photos.first.get_attribute("title") == title
+    until(page, svg.locator(".faded").count, points.count() - 1)
+    frame = svg.bounding_box()
+    page.mouse.move(frame["x"] + 3, frame["y"] + 3)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + frame["width"] - 3, frame["y"] + frame["height"] - 3, steps=4)
+    page.mouse.up()
+    until(page, lambda: photos.count() == points.count() and svg.locator(".faded").count() < points.count(), True)
+    explorer.get_by_role("button", name="by error").click()
+    explorer.get_by_text("not asked (").wait_for()
+    explorer.screenshot(path=artifacts / "explorer_map.png")
+
+
 def verdicts(out: Path) -> list:
     path = out / "reviews.csv"
     return pd.read_csv(path, dtype=str, keep_default_na=False).verdict.tolist() if path.is_file() else []

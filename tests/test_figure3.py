@@ -104,3 +104,15 @@ def test_paired_shows_each_draws_difference_its_interval_and_zero():
 def test_without_a_second_input_there_is_nothing_to_pair():
     frame = transfer(variants=("original",))
     assert texts(figure3.paired(frame, differences(frame), FACTS))
+
+
+def test_chance_is_drawn_and_named_where_the_counts_tell_the_species():
+    """With 4 species each K takes 4 photos more from those that are judged."""
+    frame = transfer()
+    frame["n_test"] = 40 - 4 * frame["k"]
+    assert figure3.species_in(frame) == 4
+    for fig in (figure3.lines(frame), figure3.panels(frame)):
+        said = [text.get_text() for text in fig.axes[-1].get_legend().get_texts()]
+        assert "chance (1 of 4 species)" in said
+        assert [25, 25] in [list(line.get_ydata()) for line in fig.axes[-1].lines]
+    assert figure3.species_in(frame[frame["k"] == 1]) is None

@@ -20,6 +20,7 @@ def found():
     confidence = np.linspace(1.0, 0.21, 100)
     right = np.array([1] * 40 + [0, 1] * 30)
     photos = pd.DataFrame({"variant": "crop", "half": sureness.JUDGED, "confidence": confidence, "correct": right})
+    photos["species"] = ["cod", "ling"] * 50
     promises = pd.DataFrame(
         [coverage.held(confidence, right, at, promise) for promise, at in ((95, confidence[39]), (99, math.inf))]
     ).assign(variant="crop")
@@ -68,13 +69,18 @@ def test_figures_draw_promise_and_error(found):
     reliability, curve = figure.axes
     assert "ECE" in reliability.get_title() and len(reliability.patches) == 8  # a bar a bin with photos
     labels = [text.get_text() for text in curve.get_legend().get_texts()]
-    assert labels == ["99 % promised: check all", "95 % promised"]
+    assert labels[:2] == ["these photos", "99 % promised: check all"]
+    assert labels[2] == "chance (1 of 2 species)" and labels[3].startswith("95 % promised: check ")
+    assert all(handle.get_visible() for handle in curve.get_legend().legend_handles)
+    assert "photos" in [text.get_text() for text in reliability.texts]  # what the numbers over the bars are
 
     rows = []
     for head in (ADAM, SIMPLE_SHOT):
         for k in (1, 3):
             source = LEFT_OUT if k == 3 else FIXED
-            rows.append([head, "crop", k, 2, 10, 50.0 + k, 1.0, 0.5, source, 20.0, 20.0 if k == 1 else 5.0])
+            rows.append([head, "crop", k, 2, 22 - 4 * k, 50.0 + k, 1.0, 0.5, source, 20.0, 20.0 if k == 1 else 5.0])
     right, error = sure.shots(Shots(pd.DataFrame(rows, columns=COLUMNS), "none", "crop", 2)).axes
-    assert len(right.lines) == 2 and len(error.lines) == 4
+    assert len(right.lines) == 3 and len(error.lines) == 4
+    assert right.lines[-1].get_label() == "chance (1 of 4 species)" and set(right.lines[-1].get_ydata()) == {25}
+    assert right.get_legend().handlelength > 3  # a dash is seen as one
     assert [line.get_ydata().tolist() for line in error.lines[:2]] == [[20, 20], [5]]

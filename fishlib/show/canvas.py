@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib_fontja  # noqa: F401  registers a Japanese font
 from matplotlib import style
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from fishlib.files import writing
 from fishlib.removal import segmenters
@@ -50,6 +51,14 @@ def subplots(title: str, facts: dict | None, width: float, height: float, mosaic
     fig.suptitle(text, fontsize=11, x=0.01, ha="left")
     fig._repr_mimebundle_ = lambda **_: _shown(fig, text.replace("\n", ". "))
     return fig, axes
+
+
+def chance(ax, species: int | None) -> list[Line2D]:
+    """Draw what guessing among so many species gets right, in percent, with its name in a legend; the line in a list,
+    empty where nobody knows how many species there are."""
+    if not species:
+        return []
+    return [ax.axhline(100 / species, color=GREY, lw=1.4, ls=(0, (1, 2)), label=f"chance (1 of {species} species)")]
 
 
 def save(fig: Figure, stem) -> list[Path]:

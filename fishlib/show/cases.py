@@ -158,10 +158,13 @@ def pick(
     named: str | None = None,
     sort: str = "",
     tag: str | None = None,
+    among: list[str] | None = None,
 ) -> pd.DataFrame:
-    """The rows of `table` of one kind, true species, answer and tag (None: any), in an order of SORTS or by
-    photo_id."""
+    """The rows of `table` of one kind, true species, answer and tag (None: any) among these photo_ids (None: all), in
+    an order of SORTS or by photo_id."""
     wanted = kinds(rows)[kind]
+    if among is not None:
+        wanted &= rows.photo_id.isin(among)
     if tag is not None:
         wanted &= tagged(rows, tag)
     if true is not None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fishlib.photos import composite
-from fishlib.show.canvas import BESIDE, BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, styled, subplots
+from fishlib.show.canvas import BESIDE, BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, chance, styled, subplots
 
 PRETRAINING = {"none": ("None", RED), "imagenet": ("ImageNet", BLUE), "specimen": ("Specimens (drawn)", GREEN)}
 LINES = {"original": ("--", "o"), "mask": (":", "s"), "crop": ("-.", "^"), "crop_mask": ("-", "D")}
@@ -34,6 +34,7 @@ def lines(transfer_frame: pd.DataFrame, facts: dict | None = None) -> Figure:
         for name, (_, colour) in looks.items():
             mine = transfer_frame[transfer_frame["pretraining"] == name]
             _curve(ax, mine, variant, colour, f"{name} {variant}")
+    guessed = chance(ax, species_in(transfer_frame))
     _k_axis([ax], transfer_frame, "mean micro-F1 (%)")
 
     handles = [Line2D([], [], ls="", label="pre-training")]
@@ -42,6 +43,7 @@ def lines(transfer_frame: pd.DataFrame, facts: dict | None = None) -> Figure:
     for variant in shown:
         line, marker = LINES[variant]
         handles.append(Line2D([], [], color=BLACK, ls=line, marker=marker, ms=5, label=composite.LABELS[variant]))
+    handles += guessed
     ax.legend(handles=handles, handlelength=3.2, **BESIDE)
     return fig
 
@@ -59,6 +61,7 @@ def panels(transfer_frame: pd.DataFrame, facts: dict | None = None) -> Figure:
         mine = transfer_frame[transfer_frame["pretraining"] == name]
         for variant in _variants(mine):
             _curve(ax, mine, variant, VARIANTS[variant], composite.LABELS[variant])
+        chance(ax, species_in(transfer_frame))
     _k_axis(axes, transfer_frame, "mean micro-F1 (%)")
 
     handles = {}
@@ -100,6 +103,18 @@ def paired(transfer_frame: pd.DataFrame, differences: pd.DataFrame, facts: dict 
     if there:
         axes[-1].legend(title="pre-training", **BESIDE)
     return fig
+
+
+def species_in(frame: pd.DataFrame) -> int | None:
+    """How many species a head tells apart; None where one K alone cannot tell.
+
+    Each K takes K photos of every species away from those that are judged (n_test).
+    """
+    if "n_test" not in frame or frame["k"].nunique() < 2:
+        return None
+    judged = frame.groupby("k")["n_test"].max().sort_index()
+    first, second = judged.index[:2]
+    return round((judged[first] - judged[second]) / (second - first)) or None
 
 
 def _variants(frame: pd.DataFrame) -> list[str]:

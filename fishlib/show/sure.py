@@ -10,8 +10,8 @@ from fishlib.beyond.kshots import FIXED, Shots
 from fishlib.beyond.sureness import EXAMPLE, JUDGED, Sure
 from fishlib.naming.heads import ADAM, SIMPLE_SHOT
 from fishlib.photos.composite import LABELS
-from fishlib.show.canvas import BESIDE, BLACK, BLUE, GREY, ORANGE, styled, subplots
-from fishlib.show.figure3 import VARIANTS
+from fishlib.show.canvas import BESIDE, BLACK, BLUE, GREY, ORANGE, chance, styled, subplots
+from fishlib.show.figure3 import VARIANTS, species_in
 from fishlib.show.luck import NOTHING
 
 HEADS = {ADAM: ("--", "o"), SIMPLE_SHOT: ("-", "D")}  # line and marker of a head
@@ -95,9 +95,9 @@ def figure(found: Sure, facts: dict | None = None) -> Figure:
     confidence = judged["confidence"].to_numpy()
     right = judged["correct"].to_numpy()
     title = f"How sure is a name: {LABELS[found.chosen]}, {len(judged)} photos that chose no threshold"
-    fig, axes = subplots(title, facts, 9.5, 4.4, mosaic=[["reliability", "coverage"]])
+    fig, axes = subplots(title, facts, 11, 4.8, mosaic=[["reliability", "coverage"]])
     _reliability(axes["reliability"], confidence, right)
-    _coverage(axes["coverage"], confidence, right, _chosen(found.promises, found))
+    _coverage(axes["coverage"], confidence, right, _chosen(found.promises, found), rows["species"].nunique())
     return fig
 
 
@@ -107,7 +107,7 @@ def shots(found: Shots, facts: dict | None = None) -> Figure:
     fig, axes = subplots(
         f"Two heads, K photos a species, mean of {found.draws} draws (pre-training: {found.pretraining})",
         facts,
-        11,
+        13,
         4.4,
         mosaic=[["right", "error"]],
     )
@@ -115,6 +115,7 @@ def shots(found: Shots, facts: dict | None = None) -> Figure:
         line, marker = HEADS[head]
         look = {"color": VARIANTS[variant], "ls": line, "marker": marker, "ms": 4, "lw": 1.6}
         axes["right"].plot(rows["k"], rows["micro_f1"], label=f"{LABELS[variant]}, {head}", **look)
+    chance(axes["right"], species_in(found.frame))
     axes["right"].set(title="percent right", ylabel="mean micro-F1 (%)")
 
     chosen = found.frame[found.frame["variant"] == found.variant]
@@ -142,41 +143,46 @@ def shots(found: Shots, facts: dict | None = None) -> Figure:
         ax.set_xlabel("K (photos a species)")
         ax.set_ylim(bottom=0)
         ax.grid(axis="y", alpha=0.3)
-    axes["right"].legend(fontsize=7, frameon=False, loc="lower right")
-    axes["error"].legend(**BESIDE)
+    for ax in axes.values():
+        ax.legend(fontsize=9, handlelength=3.4, **BESIDE)
     return fig
 
 
 def _reliability(ax, confidence, right) -> None:
     found = calibration.reliability(confidence, right)
-    ax.plot([0, 100], [0, 100], color=GREY, lw=1, ls="--")
-    ax.bar(100 * found["lo"], found["right"], 100 / calibration.BINS, align="edge", color="#CFE6F5", edgecolor="white")
-    ax.plot(found["confidence"], found["right"], "o", color=BLUE, ms=5)
+    ax.plot([0, 100], [0, 100], color=GREY, lw=1, ls="--", label="as sure as it is right")
+    look = {"align": "edge", "color": "#CFE6F5", "edgecolor": "white", "label": "right, of a tenth of confidence"}
+    ax.bar(100 * found["lo"], found["right"], 100 / calibration.BINS, **look)
+    ax.plot(found["confidence"], found["right"], "o", color=BLUE, ms=5, label="at its mean confidence")
+    ax.text(-2, 104, "photos", ha="right", va="bottom", fontsize=8)
     for row in found.itertuples():
         ax.text(50 * (row.lo + row.hi), 104, row.n, ha="center", va="bottom", fontsize=8)
     error = calibration.expected_error(confidence, right)
-    ax.set_title(f"reliability (top: photos; ECE {error:.1f} points)", fontsize=10)
+    ax.set_title(f"reliability (ECE {error:.1f} points)", fontsize=10)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.9))
     ax.set(xlabel="confidence (%)", ylabel="right (%)", xlim=(0, 100), ylim=(0, 112), yticks=range(0, 101, 20))
 
 
-def _coverage(ax, confidence, right, promises: pd.DataFrame) -> None:
+def _coverage(ax, confidence, right, promises: pd.DataFrame, species: int) -> None:
     found = coverage.curve(confidence, right)
-    ax.plot(found["checked"], found["percent"], color=BLACK, lw=1.6, drawstyle="steps-post")
+    ax.plot(found["checked"], found["percent"], color=BLACK, lw=1.6, drawstyle="steps-post", label="these photos")
     for row, colour in zip(promises.to_dict("records"), (BLUE, ORANGE), strict=True):
         name = f"{row['promise']:.0f} % promised"
         if math.isinf(row["threshold"]):
-            ax.plot([], [], " ", label=f"{name}: check all")
+            ax.axhline(row["promise"], color=colour, lw=1.4, ls="--", label=f"{name}: check all")
             continue
-        ax.axhline(row["promise"], color=colour, lw=1, ls=":")
+        ax.axhline(row["promise"], color=colour, lw=1, ls="--")
         low = max(0.0, row["percent"] - row["lo"])  # at 100 % rounding may turn the sign
         high = max(0.0, row["hi"] - row["percent"])
         bars = None if math.isnan(row["lo"]) else [[low], [high]]
-        ax.errorbar(row["check"], row["percent"], bars, fmt="D", color=colour, ms=6, capsize=3, label=name)
+        said = f"{name}: check {row['check']:.0f} %"
+        ax.errorbar(row["check"], row["percent"], bars, fmt="D", color=colour, ms=6, capsize=3, label=said)
     ax.set_title("right of the rest (bar: 95 % interval)", fontsize=10)
     ax.set(xlabel="checked by a person, the least sure first (%)", ylabel="right of the rest (%)", xlim=(0, 100))
-    ax.set_ylim(min(60, found["percent"].min() - 3), 101.5)
+    chance(ax, species)
+    ax.set_ylim(0, 103)
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0.3, 0.62))
 
 
 def _chosen(frame: pd.DataFrame, found: Sure) -> pd.DataFrame:

@@ -87,8 +87,13 @@ def keys() -> w.Output:
 
     A front end that runs no scripts of outputs leaves the buttons to the mouse.
     """
-    script = {"application/javascript": KEYS, "text/plain": ""}
-    return w.Output(outputs=({"output_type": "display_data", "data": script, "metadata": {}},))
+    return script(KEYS)
+
+
+def script(source: str) -> w.Output:
+    """A cell of output that runs a script of this package."""
+    data = {"application/javascript": source, "text/plain": ""}
+    return w.Output(outputs=({"output_type": "display_data", "data": data, "metadata": {}},))
 
 
 class Shell(w.VBox):

@@ -1,4 +1,4 @@
-"""Why is every bigeye called another tuna? Filters, a confusion matrix to click, photos, and one photo in full.
+"""Why is every bigeye called another tuna? Filters, a confusion matrix or a map to click, photos, and one in full.
 
 Photos are chosen by the square in their corner, for a tag or to be taken away (see chosen).
 """
@@ -16,10 +16,12 @@ from fishlib.show import cases, tags, views
 from fishlib.show.widgets import detail
 from fishlib.show.widgets.chosen import Chosen
 from fishlib.show.widgets.common import STYLE, Shell, keys, or_problem
+from fishlib.show.widgets.map_view import MapView
 
 PAGE = 24  # photos at a time
 NAMES = [("日本語", "ja"), ("scientific", "scientific"), ("English", "en")]
 ANY = 0  # no tag wanted; a menu shows nothing where its value is None
+MATRIX, MAP = "confusion matrix", "map of the photos"
 SHADES = 5  # of a cell, by its share of the true species' photos
 
 
@@ -37,7 +39,7 @@ class FailureExplorer(Shell):
         self._quiet = False  # while the explorer sets filters itself
         self._matrices = {}  # variant -> names and cells of its matrix
         self._on = None  # the chosen cell
-        self._wanted = {"true": None, "named": None, "kind": "any failure", "tag": None}
+        self._wanted = {"true": None, "named": None, "kind": "any failure", "tag": None, "among": None}
         self.chosen = Chosen(
             self.study, self._mark_chosen, self.refresh, lambda: (self.method.value, self.variant.value)
         )
@@ -46,16 +48,24 @@ class FailureExplorer(Shell):
         self._build_photos()
         self._build_single()
 
+        self.rows_and_columns = w.HTML("rows: true species (photos asked), columns: answer")
         key = w.HTML(
-            "rows: true species (photos asked), columns: answer<br>"
             "keys: arrows from photo to photo, Enter opens one, x chooses it, Esc goes back, Page Up and Down turn "
             "the page"
         )
-        self.body = w.HBox([w.VBox([self.matrix, key]), self.photos])
+        self.map = MapView(self.study, self._meant)
+        self.map.colour.observe(lambda _: self._draw_map(), "value")
+        self.overview = w.ToggleButtons(options=[MATRIX, MAP])
+        self.overview.add_class("fw-overview")
+        self.overview.observe(lambda _: self._show_overview(), "value")
+        self.left = w.VBox([self.overview, self.matrix, self.rows_and_columns, self.map, key])
+        self.left.add_class("fw-left")
+        self.body = w.HBox([self.left, self.photos])
         self.body.add_class("fw-body")
         head = w.HTML(f"<style>{STYLE}</style>{views.note(self.study)}")
         self.children = [head, self.filters, self.chosen, self.body, self.single, keys()]
         self.add_class(f"fw-{self.model_id}")
+        self._show_overview()
         self.refresh()
 
     def _build_filters(self) -> None:
@@ -129,10 +139,11 @@ class FailureExplorer(Shell):
 
     def reset(self) -> None:
         """Every photo of the variant, no filter."""
-        self.show(true=None, named=None, kind="all", tag=None)
+        self.show(true=None, named=None, kind="all", tag=None, among=None)
 
     def show(self, **wanted) -> None:
-        """Set any of the filters true, named (a species or None), kind and tag (None: any)."""
+        """Set any of the filters true, named (a species or None), kind, tag (None: any) and among (photo_ids, None:
+        all)."""
         self._wanted |= wanted
         self.refresh()
 
@@ -169,9 +180,9 @@ class FailureExplorer(Shell):
     def _cell(self, true: str, named: str) -> None:
         """A click on the matrix; on the chosen cell, it is given up again."""
         if (self._wanted["true"], self._wanted["named"]) == (true, named):
-            self.show(true=None, named=None, kind="any failure", tag=None)
+            self.show(true=None, named=None, kind="any failure", tag=None, among=None)
         else:
-            self.show(true=true, named=named, kind="all", tag=None)
+            self.show(true=true, named=named, kind="all", tag=None, among=None)
 
     def _turn(self, by: int) -> None:
         self._fill(self.page + by)
@@ -201,6 +212,7 @@ class FailureExplorer(Shell):
         self._count()
         self.rows = cases.pick(self.table, **self._wanted, sort=self.sort.value)
         self._draw_matrix()
+        self._draw_map()
         ids = self.rows.photo_id.tolist()
         place = ids.index(opened) if opened in ids else None  # an opened photo stays open if it is still meant
         self._fill((place or 0) // PAGE)
@@ -248,6 +260,22 @@ class FailureExplorer(Shell):
         if list(box.options) != options:
             box.options = options
         box.value = value
+
+    def _show_overview(self) -> None:
+        """The matrix or the map, over the same photos."""
+        is_map = self.overview.value == MAP
+        for part in (self.matrix, self.rows_and_columns):
+            part.layout.display = "none" if is_map else None
+        self.map.layout.display = None if is_map else "none"
+        self._draw_map()
+
+    def _draw_map(self) -> None:
+        if self.overview.value == MAP:
+            self.map.draw(self.table, self.variant.value, self.names.value, self.rows.photo_id.tolist())
+
+    def _meant(self, photo_ids: list[str]) -> None:
+        """Photos meant on the map, and no other filter."""
+        self.show(true=None, named=None, kind="all", tag=None, among=photo_ids)
 
     def _draw_matrix(self) -> None:
         """Cells with photos are buttons, made once a variant; names are two pieces of HTML."""
@@ -311,7 +339,8 @@ class FailureExplorer(Shell):
         self.page = page % pages
         rows = self.rows.iloc[self.page * PAGE :][:PAGE]
         place = f", page {self.page + 1} of {pages}" if pages > 1 else ""
-        self.count.value = f"{len(self.rows)} photos{place}"
+        of_the_map = ", of the points on the map" if self._wanted["among"] is not None else ""
+        self.count.value = f"{len(self.rows)} photos{of_the_map}{place}"
         style = ""
         for i, row in enumerate(rows.itertuples()):
             with self.slots[i].hold_sync():

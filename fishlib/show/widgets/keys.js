@@ -27,7 +27,8 @@
   };
   const columns = () => {
     const photos = [...root.querySelectorAll(".fw-photo")].filter(isShown);
-    return photos.filter((photo) => photo.offsetTop === photos[0].offsetTop).length;
+    const top = (photo) => photo.getBoundingClientRect().top;
+    return photos.filter((photo) => top(photo) === top(photos[0])).length;
   };
   const turn = (by) => {
     // beyond the first or the last photo lies another page

@@ -198,13 +198,14 @@ def test_a_click_or_a_box_on_the_map_gives_the_grid(page, lab, copied, artifacts
     page.mouse.click(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
     until(page, photos.count, 1)
     assert photos.first.get_attribute("title") == title
-    until(page, svg.locator(".faded").count, points.count() - 1)
+    faded = "paths => paths.filter((path) => getComputedStyle(path).opacity < 0.5).length"
+    until(page, lambda: points.evaluate_all(faded), points.count() - 1)
     frame = svg.bounding_box()
     page.mouse.move(frame["x"] + 3, frame["y"] + 3)
     page.mouse.down()
     page.mouse.move(frame["x"] + frame["width"] - 3, frame["y"] + frame["height"] - 3, steps=4)
     page.mouse.up()
-    until(page, lambda: photos.count() == points.count() and svg.locator(".faded").count() < points.count(), True)
+    until(page, lambda: (photos.count(), points.evaluate_all(faded)), (points.count(), 0))
     explorer.get_by_role("button", name="by error").click()
     explorer.get_by_text("not asked (").wait_for()
     explorer.screenshot(path=artifacts / "explorer_map.png")

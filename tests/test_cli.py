@@ -21,6 +21,14 @@ def test_a_users_mistake_is_one_sentence_and_code_2(monkeypatch, capsys, tmp_pat
     assert said.startswith("fishlib: ") and said.count("\n") == 1 and "Traceback" not in said
 
 
+def test_an_input_that_a_notebook_would_not_use_is_checked_all_the_same(monkeypatch, capsys, tmp_path):
+    """Notebook 01 cuts nothing out, yet a method that does not exist is no input of its run."""
+    assert call(monkeypatch, "reproduce", "--only", "01", "--method", "grabcutt", "--out", tmp_path / "run") == 2
+    said = capsys.readouterr()
+    assert "did you mean grabcut?" in said.err and said.err.count("\n") == 1
+    assert "The report" not in said.out and not (tmp_path / "run").exists()
+
+
 def test_paths_of_the_user_become_absolute(monkeypatch, tmp_path):
     seen = {}
     monkeypatch.setattr(run, "reproduce", lambda **given: seen.update(given) or tmp_path)

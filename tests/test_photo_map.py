@@ -109,11 +109,16 @@ def test_a_box_on_the_map_gives_the_grid_and_no_other_filter(placed):
     wanted = {"マサバ/1.png", f"{ODD}/4.png"}
     explorer.map.field.value = "1:" + ",".join(str(order.index(photo_id)) for photo_id in wanted)
     assert set(explorer.rows.photo_id) == wanted and "2 photos, of the points on the map" in explorer.count.value
-    assert len(re.findall('class="faded"', explorer.map.drawn.value)) == 2
+    assert len(re.findall("data-i", explorer.map.faded.value)) == 2  # those stay bright
+    drawn = explorer.map.drawn.value
     explorer.true.value = ODD  # filters go on from there
-    assert explorer.rows.photo_id.tolist() == [f"{ODD}/4.png"]
+    assert (
+        explorer.rows.photo_id.tolist() == [f"{ODD}/4.png"] and len(re.findall("data-i", explorer.map.faded.value)) == 1
+    )
     explorer.reset()
-    assert len(explorer.rows) == 5 and 'class="faded"' not in explorer.map.drawn.value
+    assert len(explorer.rows) == 5 and explorer.map.faded.value == "" and explorer.map.drawn.value == drawn
+    explorer.map.colour.value = "error"
+    assert explorer.map.drawn.value != drawn
 
 
 @pytest.mark.parametrize("text", ["", "1:", "x", "2:-1,999", "3:<script>,1e9"])

@@ -116,6 +116,14 @@ def test_the_first_page_answers_before_it_shows_tables(done):
     assert "is to blame" in text and "What to do with 2 photos of each species?" in text
 
 
+def test_the_first_page_tells_the_fair_question_from_the_other(done):
+    """Without a classifier heads learn: from what they are asked about, and from originals alone; each is called so."""
+    text = " ".join(Page(done[0] / "report" / "index.html").text.split())
+    fair = "shown as they are asked about: the fair question"
+    assert fair in text and "as originals: Crop and Mask were never seen" in text
+    assert "a linear head on" in text.lower() and "trained on the original photos of half of each species" in text
+
+
 def test_names_are_marked_and_switch_without_a_script(done):
     for page in pages(done[0]):
         assert [given["id"] for given in page.all("input")] == ["names-ja", "names-scientific", "names-en"]

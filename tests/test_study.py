@@ -52,6 +52,14 @@ def test_a_run_inside_the_photos_is_refused(tiny_photos):
         open_study(out=str(tiny_photos / "photos" / "run"), photos=str(tiny_photos / "photos"))
 
 
+def test_relative_paths_start_at_the_current_folder(tiny_photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny_photos)
+    study = open_study(out=str(tmp_path / "run"), photos="photos", masks="masks")
+    assert study.photos == tiny_photos / "photos" and study.masks == tiny_photos / "masks"
+    monkeypatch.chdir(tmp_path)
+    assert open_study(out="run").out == tmp_path / "run"
+
+
 def test_later_notebooks_ask_for_the_first(tiny_study):
     with pytest.raises(UserError, match="run notebook 01 first"):
         curated(tiny_study)

@@ -114,8 +114,8 @@ def of_species(folders: set[str]) -> dict[str, Mark]:
     return found | {"": ERRORS[NOT_ASKED]}
 
 
-def svg(study: Study, rows: pd.DataFrame, said: str, coloured_by: str, lang: str, among: set[str] | None = None) -> str:
-    """HTML: the points of `points` as SVG, with a legend. among: photos that stay bright, the others fade.
+def svg(study: Study, rows: pd.DataFrame, said: str, coloured_by: str, lang: str) -> str:
+    """HTML: the points of `points` as SVG, with a legend.
 
     A point's data-i is its place in `rows`; its title, what its photo's caption says.
     """
@@ -123,9 +123,8 @@ def svg(study: Study, rows: pd.DataFrame, said: str, coloured_by: str, lang: str
     xs, ys = _across(rows["x"], WIDTH), HEIGHT - _across(rows["y"], HEIGHT)
     drawn = []
     for i, row in enumerate(rows.itertuples()):
-        is_faded = among is not None and row.photo_id not in among
         title = "\n".join([row.photo_id, *views.caption(row, lang)])
-        point = {"x": round(float(xs[i]), 1), "y": round(float(ys[i]), 1), "title": title, "faded": is_faded}
+        point = {"x": round(float(xs[i]), 1), "y": round(float(ys[i]), 1), "title": title}
         drawn.append(point | {"mark": of_key[keys[i]]})
     legend = [{"mark": mark, "text": names[key]} for key, mark in of_key.items()]
     size = {"width": WIDTH, "height": HEIGHT}

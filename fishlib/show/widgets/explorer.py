@@ -264,10 +264,10 @@ class FailureExplorer(Shell):
     def _show_overview(self) -> None:
         """The matrix or the map, over the same photos."""
         is_map = self.overview.value == MAP
+        self._draw_map()  # before it is seen: what was drawn may be of other photos
         for part in (self.matrix, self.rows_and_columns):
             part.layout.display = "none" if is_map else None
         self.map.layout.display = None if is_map else "none"
-        self._draw_map()
 
     def _draw_map(self) -> None:
         if self.overview.value == MAP:

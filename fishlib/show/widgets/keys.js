@@ -73,7 +73,10 @@
     event.stopPropagation();
   });
   root.addEventListener("click", (event) => {
-    // what was clicked may be hidden now; keys go on in the widget
-    if (!isText(event.target)) setTimeout(() => root.contains(document.activeElement) || root.focus({ preventScroll: true }), 300);
+    if (isText(event.target)) return;
+    const focus = (what) => what.focus({ preventScroll: true });
+    // a photo that opens, and the way back, are hidden in a moment; keys go on in the widget at once
+    if (event.target.closest(".fw-photo, .fw-back")) focus(root);
+    else setTimeout(() => root.contains(document.activeElement) || focus(root), 300);
   });
 })(100);

@@ -223,3 +223,12 @@ def test_only_what_new_photos_can_be_brought_into_is_chosen(run):
 
 def test_promises_are_those_of_the_profile_of_the_command():
     assert coverage.PROMISES == (95, 99)
+
+
+def test_two_photos_a_species_are_too_few_for_two_halves(tiny_study):
+    """A head of one photo a species cannot be asked about that photo, so that no half is left to choose."""
+    every = scan_photos(tiny_study)
+    photos = every[every["species"].isin([*SPECIES][:2])].groupby("species").head(2).reset_index(drop=True)
+    found = segmenting.run(tiny_study, "truth", photos)
+    with pytest.raises(UserError, match="too few for a half that chooses"):
+        sureness.run(replace(tiny_study, classifier=None), photos, found)

@@ -29,6 +29,11 @@ def source(study: Study) -> str:
     return study.classifier or inference.features_source(study)
 
 
+def cutter(study: Study) -> Study:
+    """The study with the method whose masks tell fish from background: the truth's where there are any."""
+    return study if study.masks is None else replace(study, method=TRUTH)
+
+
 def asked(study: Study) -> tuple[reliance.Question, list[str]]:
     """The question to the photos of a run that have masks, true ones where there are any; and notes.
 
@@ -36,12 +41,12 @@ def asked(study: Study) -> tuple[reliance.Question, list[str]]:
     """
     photos = curated(study)
     groups = companions.of(companions.read(study), photos["photo_id"])
-    cutter = replace(study, method=TRUTH) if study.masks is not None else study
-    found = segmenting.run(cutter, cutter.method, photos)
+    of_masks = cutter(study)
+    found = segmenting.run(of_masks, of_masks.method, photos)
     usable, _ = features.usable(photos, found)
     there, notes = with_masks(usable, found)
-    notes = [whose(cutter), *notes]
-    question, left_out = reliance.question(Shelf(cutter, there), groups)
+    notes = [whose(of_masks), *notes]
+    question, left_out = reliance.question(Shelf(of_masks, there), groups)
     return question, notes + left_out
 
 

@@ -22,6 +22,7 @@ WEIGHTS = np.linspace(0, 1, 5)  # of the first input's shares; ours, coarse, sin
 FEWEST = 3  # photos a species from which on they choose; below, both count alike
 RANKED = ["pretraining", "k", "input", "percent", "lo", "hi", "best"]  # hi, lo: two-way, in percent
 RANKED += ["against", "difference", "difference_lo", "difference_hi", "p_holm"]  # minus the best single input, points
+RANKED += ["chance"]  # percent right of who guesses
 NAME = "beyond/fusions.csv"  # in the run folder
 
 
@@ -62,7 +63,7 @@ def run(
     )
     if groups is not None:
         results = shots.leave_out(results, asked, groups)
-    frame = ranked(results)
+    frame = ranked(results).assign(chance=100 / max(1, asked["species"].nunique()))
     write_frame(frame, study.out / NAME)
     return frame, notes + features.told(lost | changed)
 

@@ -2,7 +2,18 @@
 
 import pandas as pd
 
-from fishlib.beyond import companions, cutters, evidence, halves, kshots, shots, sureness
+from fishlib.beyond import (
+    backgrounds,
+    companions,
+    cutters,
+    evidence,
+    fusions,
+    halves,
+    kshots,
+    reliance,
+    shots,
+    sureness,
+)
 from fishlib.errors import NotRun, UserError
 from fishlib.naming import sweep
 from fishlib.photos.composite import BASIC
@@ -58,6 +69,26 @@ def heads(study: Study, variant: str) -> kshots.Shots | None:
     photos = curated(study)
     found = kshots.run(study, photos, segmenting.run(study, study.method, photos), variant)
     return found if len(found.frame) else None
+
+
+def leaning(study: Study) -> tuple[reliance.Reliance | None, list[str]]:
+    """(what the naming leans on, see reliance.run, or None; notes). None where it cannot be asked: no masks, say."""
+    return backgrounds.run(study)
+
+
+def inside(study: Study) -> tuple[pd.DataFrame | None, list[str]]:
+    """(fusions.RANKED of the network that is asked about backgrounds, or None; notes, kept for the report)."""
+    if not (study.out / "tables" / "figure3.csv").is_file():
+        return None, ["Figure 3 is not there, so nothing can stand beside its inputs; run notebook 04."]
+    photos = curated(study)
+    groups = companions.of(companions.read(study), photos["photo_id"])
+    try:
+        found = segmenting.run(study, study.method, photos)
+        frame, notes = fusions.run(study, photos, found, backgrounds.source(study), groups)
+    except (NotRun, UserError) as error:
+        frame, notes = None, [f"The mask inside the network, left out: {error}"]
+    keep_notes(study, "fusions", notes)
+    return frame if frame is not None and len(frame) else None, notes
 
 
 def _halves(study: Study, photos: pd.DataFrame, found: pd.DataFrame, groups: pd.Series | None) -> list[str]:

@@ -79,6 +79,8 @@ def run(study: Study, manifest: pd.DataFrame, found: pd.DataFrame, groups: pd.Se
     ask = _classifier if study.classifier else _head
     asked, changed = features.without_changed(study, photos, lambda there: ask(study, there, found, groups))
     grouped = groups is not None
+    if asked.fits.all() or not asked.fits.any():
+        raise UserError(f"{len(asked.fits)} photos are too few for a half that chooses and a half that is judged.")
 
     rows = {variant: _photos(asked, variant) for variant in asked.logits}
     chosen, why = _choose(study, rows)

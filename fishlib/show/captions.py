@@ -3,6 +3,7 @@
 import html
 import re
 
+from fishlib.beyond import backgrounds as asking
 from fishlib.naming import checkpoints, inference
 from fishlib.removal import segmenters
 from fishlib.study import Study
@@ -26,6 +27,17 @@ def trained(study: Study) -> dict:
     sources = checkpoints.pretrainings(study).values()
     networks = dict.fromkeys(checkpoints.network(source, study.profile.backbone) for source in sources)
     return facts(study) | {"classifier": f"{', '.join(networks)}, trained: {what}"}
+
+
+def backgrounds(study: Study) -> dict:
+    """What captions of the questions about backgrounds say of the run: whose masks, and which network was asked."""
+    return inside(asking.cutter(study))
+
+
+def inside(study: Study) -> dict:
+    """What captions of masks inside the network and of fusions say of the run: which network it is."""
+    network = checkpoints.describe(asking.source(study), study.profile.backbone)
+    return facts(study) | {"classifier": network}
 
 
 def well_cut(study: Study) -> str:

@@ -15,6 +15,7 @@ import nbformat
 import pandas as pd
 import pytest
 from conftest import LONELY, LONELY_FILE, ODD
+from test_report import CONTRAST
 
 from fishlib import run
 
@@ -185,6 +186,21 @@ def test_explorer(page, lab, copied, artifacts):
     explorer.screenshot(path=artifacts / "explorer_check_first.png")
 
 
+def test_three_clicks_lead_from_the_lab_to_the_first_photo(page, lab, artifacts):
+    """As docs/looking.md counts them; Lab itself scrolls to the last cell, the explorer's."""
+    page.goto(f"{lab}/lab/tree/03_inference_only.ipynb?token={TOKEN}&reset")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    photo = page.locator(".fw-photo").first
+    seen = "button => button.getBoundingClientRect().bottom < innerHeight"
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    photo.wait_for(timeout=300_000)
+    until(page, lambda: photo.evaluate(seen), True)
+    page.screenshot(path=artifacts / "explorer_first.png")
+    photo.click()
+    page.locator(".fw-single .fl").get_by_text("detected box").wait_for()
+
+
 def test_a_click_or_a_box_on_the_map_gives_the_grid(page, lab, copied, artifacts):
     open_notebook(page, lab, "03_inference_only.ipynb", ".fw-matrix .fw-cell")
     explorer = page.locator(".fw").last
@@ -209,6 +225,31 @@ def test_a_click_or_a_box_on_the_map_gives_the_grid(page, lab, copied, artifacts
     explorer.get_by_role("button", name="by error").click()
     explorer.get_by_text("not asked (").wait_for()
     explorer.screenshot(path=artifacts / "explorer_map.png")
+
+
+def test_the_explorer_fits_small_and_large_screens_in_both_themes(page, lab, artifacts):
+    open_notebook(page, lab, "03_inference_only.ipynb", ".fw-matrix .fw-cell")
+    explorer = page.locator(".fw").last
+    explorer.locator(".fw-reset").click()
+    for theme in ("Dark", "Light"):  # the next test finds Lab as it was
+        page.get_by_role("menuitem", name="Settings", exact=True).click()
+        page.get_by_text("Theme", exact=True).hover()
+        page.get_by_text(f"JupyterLab {theme}", exact=True).click()
+        until(page, lambda: page.evaluate("document.body.dataset.jpThemeLight"), str(theme == "Light").lower())
+        for width, height in ((1100, 700), (1920, 1200)):
+            page.set_viewport_size({"width": width, "height": height})
+            for overview in ("confusion matrix", "map of the photos"):
+                explorer.get_by_role("button", name=overview).click()
+                shown = ".fw-matrix" if overview == "confusion matrix" else "svg.points"
+                explorer.locator(shown).wait_for()
+                explorer.evaluate("element => element.scrollIntoView()")
+                page.screenshot(path=artifacts / f"explorer_{theme}_{width}_{shown.split('-')[-1]}.png".lower())
+                right, inside = explorer.evaluate(
+                    "e => [e.getBoundingClientRect().right, e.scrollWidth <= e.clientWidth]"
+                )
+                assert right <= width and inside, (theme, width, overview)
+                assert page.evaluate(CONTRAST.replace('"body *"', '".fw *"')) == [], (theme, width, overview)
+    page.set_viewport_size({"width": 1400, "height": 1000})
 
 
 def verdicts(out: Path) -> list:

@@ -525,14 +525,15 @@ def test_a_choice_of_names_shows_one_of_them_without_scripts(done, opened):
 
 
 CONTRAST = """() => {  // text below WCAG's AA: 4.5, and 3 for large text; every colour is mixed with what lies under it
-  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const numbers = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const parse = (text) => numbers(text).map((v, i) => (i < 3 && text.startsWith("color(") ? 255 * v : v));  // of a mix
   const over = (top, alpha, under) => top.map((value, i) => value * alpha + under[i] * (1 - alpha));
   const light = (rgb) => rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
   const poor = [];
   for (const element of document.querySelectorAll("body *")) {
     const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !element.checkVisibility()) continue;
+    if (!own || !element.checkVisibility() || element.disabled) continue;
     let opacity = 1, ground = [], style = getComputedStyle(element);
     for (let at = element; at; at = at.parentElement) {
       opacity *= Number(getComputedStyle(at).opacity);

@@ -32,6 +32,7 @@ def test_every_table_and_figure_is_there(done):
         "paired.png",
         "pipeline.png",
         "confusion.png",
+        "map.png",
     }
 
 

@@ -82,6 +82,11 @@ def test_a_verdict_is_read_by_table_1_also_the_first(done, edit):
     assert stale(done) == ["02"]
 
 
+def test_a_tag_is_read_by_what_shows_it_also_the_first(done, edit):
+    edit(done[0] / "tags.csv", "photo_id,tag\nThunnus_albacares/3.png,shadow\n")
+    assert stale(done) == ["03"]
+
+
 def test_a_decision_and_a_new_photo_are_read_by_the_curation(done, edit):
     edit(done[0] / "curation.csv", "photo_id,one_whole_fish,note\n")
     assert stale(done) == ["01"]

@@ -28,8 +28,7 @@ class MapView(w.VBox):
         self.field.add_class("fw-meant")
         self.field.layout.display = "none"
         self.field.observe(lambda change: self._read(change["new"]), "value")
-        how = w.HTML("click a point, or draw a box round some: their photos are shown")
-        super().__init__([self.colour, how, self.faded, self.drawn, self.field, script(SCRIPT)])
+        super().__init__([self.colour, self.faded, self.drawn, self.field, script(SCRIPT)])
         for name in ("fw-map", f"fw-{self.model_id}"):
             self.add_class(name)
 

@@ -305,13 +305,19 @@ def advise(
 def compare(
     run_a: Annotated[Path, typer.Argument(help="A run folder.")],
     run_b: Annotated[Path, typer.Argument(help="Another, with some of the same photos.")],
+    page: Annotated[Path | None, typer.Option(help="Write it as a page too, with every photo: FILE.html.")] = None,
 ) -> None:
     """What changed from one run to another: photos, answers about the same photos, tables, the verdict."""
     from fishlib.beyond import compare as comparing
     from fishlib.show import report as pages
 
-    found = comparing.runs(pages.look(run_a), pages.look(run_b))
+    a, b = pages.look(run_a), pages.look(run_b)
+    found = comparing.runs(a, b)
     typer.echo(comparing.text(found), nl=False)
+    if page is not None:
+        from fishlib.show import comparison
+
+        typer.echo(f"The page: {comparison.write(found, a, b, page.expanduser().resolve())}")
 
 
 @app.command()

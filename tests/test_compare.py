@@ -4,6 +4,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from conftest import ODD
 from typer.testing import CliRunner
 
 from fishlib import cli
@@ -33,6 +34,14 @@ def test_answers_about_the_same_photos_are_paired_by_hand():
     assert found.loc["crop", "p_holm"] == 1
 
 
+def test_a_group_counts_once():
+    """Five photos of one group change together: as likely as not, where photos alone would be one in 16."""
+    a, b = answers(crop=[0] * 5), answers(crop=[1] * 5)
+    groups = pd.Series("a trip", index=[f"s{i}" for i in range(5)])
+    assert compare.paired(a, b).loc[0, "p_value"] == pytest.approx(2 / 32)
+    assert compare.paired(a, b, groups).loc[0, "p_value"] == 1
+
+
 def test_inputs_that_one_run_has_alone_are_not_compared():
     assert compare.paired(answers(mask=[1]), answers(crop=[1])).empty
 
@@ -48,6 +57,7 @@ def two(done, tmp_path):
         frame["photo_id"] = frame["photo_id"] + ".renamed"
     crop = predictions.index[(predictions["variant"] == "crop") & (predictions["counted"] == "1")][0]
     predictions.loc[crop, "correct"] = "1" if predictions.loc[crop, "correct"] == "0" else "0"
+    predictions.loc[crop, "predicted"] = f"{ODD} too"
     write_frame(manifest, folders[1] / "manifest.csv")
     write_frame(predictions, folders[1] / "predictions.csv")
     return folders
@@ -58,6 +68,9 @@ def test_photos_are_found_again_by_their_bytes(two):
     found = compare.runs(a, b)
     assert found.photos[0] > 0 and found.photos[1:] == (0, 0)
     assert found.species == ([], []) and found.tables == []
+    [change] = found.changed.to_dict("records")
+    assert change["variant"] == "crop" and change["photo_id"].endswith(".renamed")
+    assert change["named_b"] == f"{ODD} too" and change["right_in"] in ("A", "B", "neither")
     rows = found.answers.set_index("variant")
     assert rows.loc["crop", "only_a"] + rows.loc["crop", "only_b"] == 1
     assert rows["n"].nunique() == 1
@@ -90,3 +103,13 @@ def test_runs_that_share_no_photo_are_refused(two):
     write_frame(manifest, two[1] / "manifest.csv")
     with pytest.raises(UserError, match="share no photo"):
         compare.runs(*(report.look(folder) for folder in two))
+
+
+def test_the_page_shows_every_change_and_no_name_as_html(two, tmp_path):
+    page = tmp_path / "compared.html"
+    said = CliRunner().invoke(cli.app, ["compare", *map(str, two), "--page", str(page)])
+    assert said.exit_code == 0 and "Named otherwise: 1 in Crop." in said.stdout
+    shown = page.read_text(encoding="utf-8")
+    assert "&lt;b&gt;odd" in shown and "<b>odd" not in shown
+    assert "What changed from a (A) to b (B)" in shown and ".renamed" in shown
+    assert str(tmp_path) not in shown

@@ -83,6 +83,15 @@ def test_points_are_those_with_a_place_and_say_what_became_of_them(placed):
     assert none.empty and "notebook 03" in said
 
 
+def test_places_that_are_none_are_left_out(placed):
+    rows = read_frame(placed.out / plane.FILE)
+    rows.loc[0, "x"], rows.loc[1, "y"], rows["share"] = "inf", "<b>", "much"
+    write_frame(rows, placed.out / plane.FILE)
+    shown, said = photo_map.points(placed, cases.table(placed))
+    assert set(shown.photo_id) == set(list(PLACES)[2:]) and said.endswith("(its two longest axes)")
+    assert "<b>" not in photo_map.svg(placed, shown, said, "species", "ja")
+
+
 def test_names_on_the_map_are_text(placed):
     rows, said = photo_map.points(placed, cases.table(placed))
     for coloured_by in photo_map.COLOURED_BY:

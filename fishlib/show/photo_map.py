@@ -70,7 +70,9 @@ def points(study: Study, rows: pd.DataFrame, variant: str = ORIGINAL.name) -> tu
     if found.empty:
         return found, "No map: notebook 03 has left no places of the photos."
     share = pd.to_numeric(mine["share"], errors="coerce").iloc[0]
-    shows = f"its two longest axes, {100 * share:.0f} % of the spread"
+    shows = "its two longest axes"
+    if np.isfinite(share):
+        shows += f", {100 * share:.0f} % of the spread"
     return found, f"{cases.label(shown)} as the network sees it: photos that look alike to it lie together ({shows})"
 
 

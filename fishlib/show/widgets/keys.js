@@ -39,16 +39,16 @@
     photos.at(by > 0 ? 0 : -1).focus();
     return true;
   };
-  const choose = (photo) => {
-    const square = photo && photo.parentElement.querySelector(".fw-square");
-    if (square) square.click();
-    return Boolean(square);
+  const choose = (place) => {
+    if (place) place.querySelector(".fw-square").click();
+    return Boolean(place);
   };
   const walk = (event, key) => {
-    if (key === "x") return choose(event.target.closest(".fw-photo"));
+    const place = event.target.closest(".fw-place"); // a photo and its square
+    if (key === "x") return choose(place);
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[key];
     if (!by) return false;
-    const photo = event.target.closest(".fw-photo");
+    const photo = place && place.querySelector(".fw-photo");
     return step(photo, photo ? by : 1) || turn(photo && by);
   };
 

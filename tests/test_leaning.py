@@ -73,13 +73,13 @@ def ranked(**differences):
 
 
 def test_a_fusion_that_gains_is_named_and_one_that_may_be_luck_is_not_praised():
-    gains = leaning.ranking_said(ranked(mask_inside=(6.0, 0.001), original=(-9.0, 0.01)))
+    gains = fusions.said(ranked(mask_inside=(6.0, 0.001), original=(-9.0, 0.01)))
     assert gains.endswith("better by more than luck: Mask, pooled under the mask (+6.0 (4.0 to 8.0) points).")
-    luck = leaning.ranking_said(ranked(mask_inside=(1.0, 0.4), original=(-9.0, 0.01)))
+    luck = fusions.said(ranked(mask_inside=(1.0, 0.4), original=(-9.0, 0.01)))
     assert "no fusion is better by more than luck" in luck and luck.endswith(
         "from the best: Mask, pooled under the mask."
     )
-    assert leaning.ranking_said(ranked(original=(-9.0, 0.01))).endswith("the profile asks for no other.")
+    assert fusions.said(ranked(original=(-9.0, 0.01))).endswith("the profile asks for no other.")
 
 
 def test_the_ranking_says_what_is_worse_and_its_figure_has_chance():

@@ -181,3 +181,12 @@ def test_drawn_fish_are_called_drawn_in_every_sentence_that_counts_them():
 def test_a_doubt_stands_in_the_first_sentence(name):
     first = v.verdict(RUNS[name]).answer.split(". ")[0]
     assert "; but the " in first
+
+
+def test_backgrounds_and_fusions_are_among_what_it_rests_on():
+    asked = "On backgrounds of a fish's own species the classifier names 9.4 points more right than on those of others."
+    fused = "With 5 photos of each species the best single input is Mask; the profile asks for no other."
+    run = v.Run("GDINO-SAM", "Swin-T", paired(600, 400, (9, 9), (9, 9), (9, 9)))
+    told = v.verdict(replace(run, background=asked, fusion=fused)).rests_on
+    assert told[told.index(asked) + 1] == fused
+    assert asked not in v.verdict(run).rests_on

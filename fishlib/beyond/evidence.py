@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fishlib.beyond import companions, cutters, halves, inputs, shots, verdict
+from fishlib.beyond import companions, cutters, fusions, halves, inputs, reliance, shots, verdict, words
 from fishlib.errors import UserError
 from fishlib.files.frames import read_frame, write_frame
 from fishlib.naming import checkpoints, inference
@@ -140,7 +140,7 @@ def _run(
         trained = verdict.asked(fair[same], learnt_from=verdict.HALF, draws=splits)
         learnt_from_originals = fair[~same]
     return verdict.Run(
-        cutter=segmenters.label(study.method, study.profile.segmenters.get(study.method, {})),
+        cutter=_cutter(study),
         namer=_namer(study),
         without=without,
         trained=trained,
@@ -150,7 +150,43 @@ def _run(
         unchecked=_unchecked(study),
         mismatched=None if knows_species or learnt_from_originals is None else _worst(learnt_from_originals),
         apart=grouped,
+        background=_background(study),
+        fusion=_fusion(study),
     )
+
+
+def _background(study: Study) -> str:
+    """How much of the accuracy is background: BG-Gap of who answers without training, else of heads on originals."""
+    path = study.out / reliance.NAMES["gap"]
+    if not path.is_file():
+        return ""
+    frame = _numbers(read_frame(path, reliance.GAP), reliance.GAP[2:])
+    frame = frame[frame["species"] == ""].set_index("learnt_from")
+    who = {reliance.MASKED_OUTPUTS: "the classifier", "original": "a head that learnt from originals"}
+    asked = [name for name in who if name in frame.index]
+    if not asked:
+        return ""
+    row = frame.loc[asked[0]]
+    interval = words.interval(row["lo"], row["hi"])
+    seen = f"{who[asked[0]]} names {words.more(row['gap'])} right than on those of others ({interval})"
+    return f"On backgrounds of a fish's own species {seen}. {reliance.meaning(row)}"
+
+
+def _fusion(study: Study) -> str:
+    """Whether the mask inside the network, or two inputs together, are worth it."""
+    path = study.out / fusions.NAME
+    if not path.is_file():
+        return ""
+    frame = _numbers(read_frame(path, fusions.RANKED), ["k", "difference", "difference_lo", "difference_hi", "p_holm"])
+    frame["best"] = frame["best"] == "True"
+    return fusions.said(frame) if len(frame) else ""
+
+
+def _cutter(study: Study) -> str:
+    """Whose masks these are, in a sentence."""
+    if study.method == "truth":
+        return "true masks"
+    return segmenters.label(study.method, study.profile.segmenters.get(study.method, {}))
 
 
 def _inputs(
@@ -231,7 +267,7 @@ def _signs(study: Study, way: verdict.Asked | None, figure3: pd.DataFrame) -> tu
     on each pre-training of figure 3 at its largest K; and with every rival's masks, the study's own namer."""
     if way is None:
         return ()
-    cutter = segmenters.label(study.method, study.profile.segmenters.get(study.method, {}))
+    cutter = _cutter(study)
     told = verdict.headline(way)
     signs = []
     if way.learnt_from in (None, verdict.HALF):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fishlib import cache
-from fishlib.beyond import inside, shots
+from fishlib.beyond import inside, shots, words
 from fishlib.files.frames import write_frame
 from fishlib.naming import features, sweep
 from fishlib.naming.heads import adam, left_out
@@ -43,6 +43,36 @@ def label(name: str) -> str:
     first, second = (label(part) for part in of.split(", "))
     both = {MEAN: "Mean of features", BESIDE: "Features side by side", SHARES: "Mean of two heads' shares"}
     return f"{both[how]}: {first} + {second}"
+
+
+def of_one_k(frame: pd.DataFrame, k: int | None = None) -> pd.DataFrame:
+    """The rows of RANKED of one K (None: the largest), the best input first."""
+    k = int(frame["k"].max()) if k is None else k
+    return frame[frame["k"] == k].reset_index(drop=True)
+
+
+def said(frame: pd.DataFrame) -> str:
+    """A sentence: the best single input of the largest K, and whether pooling under the mask, or a fusion, gains more
+    than luck. frame: RANKED, some rows."""
+    rows = of_one_k(frame)
+    k, best_single = int(rows["k"].iloc[0]), rows["against"].iloc[0]
+    others = rows[~rows["input"].map(is_single)]
+    start = f"With {words.counted(k, 'photo')} of each species the best single input is {label(best_single)}"
+    if others.empty:
+        return f"{start}; the profile asks for no other."
+    gained = others[(others["p_holm"] < contrasts.ALPHA) & (others["difference"] > 0)]
+    if len(gained):
+        parts = [f"{label(row['input'])} ({against(row)} points)" for row in gained.to_dict("records")]
+        return f"{start}; better by more than luck: {words.listed(parts)}."
+    left = [label(name) for name in others.loc[others["best"], "input"]]
+    among = f"; among those that cannot be told from the best: {words.listed(left)}" if left else ""
+    return f"{start}, and no pooling under the mask and no fusion is better by more than luck{among}."
+
+
+def against(row) -> str:
+    """A row's difference to the best single input in points, with its interval."""
+    low, high = (words.points(row[end]).removeprefix("+") for end in ("difference_lo", "difference_hi"))
+    return f"{words.points(row['difference'])} ({low} to {high})"
 
 
 def is_single(name: str) -> bool:

@@ -139,6 +139,17 @@ def run(asked: Question, source: str) -> Reliance:
     return found
 
 
+def meaning(row) -> str:
+    """What a row of GAP says, by its interval, in a sentence."""
+    if np.isnan(row["lo"]):
+        return "Without an interval it cannot be told from luck."
+    if row["lo"] > 0:
+        return "Backgrounds help it to name the species."
+    if row["hi"] < 0:
+        return "A background of its own species misleads it."
+    return "No leaning on backgrounds is shown."
+
+
 class _Features:
     """Features of the pictures of a question, each once through the network."""
 

@@ -23,7 +23,8 @@ from fishlib.study import Study, keep_notes
 
 
 def run(study: Study) -> evidence.Evidence:
-    """The evidence of the run, with what it rests on: companions, fair half-splits, figure 3 without companions.
+    """The evidence of the run, with what it rests on: companions, fair half-splits, figure 3 without companions, what
+    the naming leans on, masks inside the network, and the rivals' masks.
 
     What an earlier notebook did not leave is not computed here, but left out and named. Keeps tables in the folder
     beyond/ of the run, and notes for the report. What is cached is not computed again.
@@ -36,6 +37,8 @@ def run(study: Study) -> evidence.Evidence:
         _shots(study, photos, found, groups)
     except (NotRun, UserError) as error:
         notes.append(f"Left out: {error}")
+    for ask in (leaning, inside):  # shown further down; the verdict tells of them
+        ask(study)
     answer = evidence.of(study)
     if answer.verdict is not None and answer.verdict.variant in BASIC:
         _, left_out = cutters.run(study, photos, answer.verdict.variant, groups)

@@ -85,7 +85,8 @@ class Run:
     fishlib. signs: of every cutter and namer in the run. seen: "may" where the namer's training may have had some of
     these photos, "had" where it had. unchecked: what nobody looked at, such as "the cut-outs" or "the species names".
     mismatched: the worst input of heads that learnt from originals alone, and were asked about what they never saw.
-    apart: photos of a group with one that was learnt from were not judged.
+    apart: photos of a group with one that was learnt from were not judged. background: what of the accuracy is
+    background, and fusion: whether two inputs together gain, a sentence each; "" where nobody asked.
     """
 
     cutter: str
@@ -98,6 +99,8 @@ class Run:
     unchecked: tuple[str, ...] = ()
     mismatched: Contrast | None = None
     apart: bool = False
+    background: str = ""
+    fusion: str = ""
 
 
 @dataclass(frozen=True)
@@ -338,6 +341,7 @@ def _rests_on(run: Run, ways: list[Asked]) -> list[str]:
         change = f"{'loses' if lost.difference < 0 else 'gains'} {abs(lost.difference):.1f} points"
         asked_about = f"A model that learnt from originals alone {change} when it is asked about {LABELS[lost.variant]}"
         sentences.append(f"{asked_about}; that tells what it never saw, not what a background is worth.")
+    sentences += [sentence for sentence in (run.background, run.fusion) if sentence]
     if run.drawn:
         sentences.append("The fish are drawn: this shows that the machinery works, and nothing about real fish.")
     if run.unchecked:

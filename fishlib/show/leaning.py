@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fishlib.beyond import fusions, inside, pictures, words
+from fishlib.beyond import fusions, inside, pictures, reliance, words
 from fishlib.beyond.reliance import GAP, MASKED_OUTPUTS, Reliance
 from fishlib.photos import species
-from fishlib.scores.contrasts import ALPHA
 from fishlib.show.canvas import BESIDE, BLACK, BLUE, GREEN, GREY, ORANGE, styled, subplots
 
 WHO = {  # who names: how a head is called by what it learnt from, its colour and marker
@@ -32,7 +31,8 @@ def gaps_said(found: Reliance) -> str:
     lines = []
     for row in _all(found.gap).to_dict("records"):
         who, _, _ = WHO[row["learnt_from"]]
-        lines.append(f"{words.capital(who)}: BG-Gap {words.points(row['gap'])} points, {_range(row)}. {_meaning(row)}")
+        gap = f"{words.points(row['gap'])} points, {_range(row)}"
+        lines.append(f"{words.capital(who)}: BG-Gap {gap}. {reliance.meaning(row)}")
     if not lines:
         lines.append("BG-Gap needs photos with a donor of their own species and of another; there are none.")
     return "\n".join(f"- {line}" for line in lines)
@@ -116,7 +116,7 @@ def controls(found: Reliance, facts: dict | None = None) -> Figure:
 def ranking(frame: pd.DataFrame, k: int | None = None) -> pd.DataFrame:
     """Every input of one K (None: the largest), the best first. frame: fusions.RANKED."""
     rows = []
-    for row in _of_one_k(frame, k).to_dict("records"):
+    for row in fusions.of_one_k(frame, k).to_dict("records"):
         rows.append(
             {
                 "input": fusions.label(row["input"]),
@@ -129,32 +129,15 @@ def ranking(frame: pd.DataFrame, k: int | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ranking_said(frame: pd.DataFrame) -> str:
-    """A sentence: the best single input, and whether pooling under the mask or a fusion gains more than luck."""
-    rows = _of_one_k(frame)
-    k, best_single = int(rows["k"].iloc[0]), rows["against"].iloc[0]
-    others = rows[~rows["input"].map(fusions.is_single)]
-    said = f"With {words.counted(k, 'photo')} of each species the best single input is {fusions.label(best_single)}"
-    if others.empty:
-        return f"{said}; the profile asks for no other."
-    gained = others[(others["p_holm"] < ALPHA) & (others["difference"] > 0)]
-    if len(gained):
-        parts = [f"{fusions.label(row['input'])} ({_against(row)} points)" for row in gained.to_dict("records")]
-        return f"{said}; better by more than luck: {words.listed(parts)}."
-    left = [fusions.label(name) for name in others.loc[others["best"], "input"]]
-    told = f"; among those that cannot be told from the best: {words.listed(left)}" if left else ""
-    return f"{said}, and no pooling under the mask and no fusion is better by more than luck{told}."
-
-
 @styled()
 def ranked(frame: pd.DataFrame, facts: dict | None = None) -> Figure:
     """All inputs of the smallest and of the largest K, the best of the latter at the top. frame: fusions.RANKED."""
     ks = sorted({int(frame["k"].min()), int(frame["k"].max())})
     title = "One input, one pooled under the mask, or two fused"
     fig, axes = subplots(title, facts, 12, 5.2, ncols=len(ks), squeeze=False, sharey=True)
-    order = _of_one_k(frame)["input"].tolist()
+    order = fusions.of_one_k(frame)["input"].tolist()
     for ax, k in zip(axes[0], ks, strict=True):
-        rows = _of_one_k(frame, k)
+        rows = fusions.of_one_k(frame, k)
         for kind, (colour, marker) in KINDS.items():
             mine = rows[rows["input"].map(_kind) == kind]
             heights = [order.index(name) for name in mine["input"]]
@@ -166,11 +149,6 @@ def ranked(frame: pd.DataFrame, facts: dict | None = None) -> Figure:
     handles, labels = axes[0][0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False)
     return fig
-
-
-def _of_one_k(frame: pd.DataFrame, k: int | None = None) -> pd.DataFrame:
-    k = int(frame["k"].max()) if k is None else k
-    return frame[frame["k"] == k].reset_index(drop=True)
 
 
 def _kind(name: str) -> str:
@@ -207,21 +185,10 @@ def _named_rows(ax, labels: list[str]) -> None:
     ax.grid(axis="x", alpha=0.3)
 
 
-def _meaning(row: dict) -> str:
-    if math.isnan(row["lo"]):
-        return "Without an interval it cannot be told from luck."
-    if row["lo"] > 0:
-        return "Backgrounds help it to name the species."
-    if row["hi"] < 0:
-        return "A background of its own species misleads it."
-    return "No leaning on backgrounds is shown."
-
-
 def _against(row: dict) -> str:
     if math.isnan(row["difference"]):
         return "the best single input"
-    low, high = (words.points(row[end]).removeprefix("+") for end in ("difference_lo", "difference_hi"))
-    return f"{words.points(row['difference'])} ({low} to {high})"
+    return fusions.against(row)
 
 
 def _range(row) -> str:

@@ -109,6 +109,62 @@ def cut(
         raise typer.Exit(1)
 
 
+Sharded = Annotated[Path, typer.Option("--run", help="A run folder that notebook 01 has run in.")]
+Share = Annotated[str, typer.Option("--shard", help="This machine's share, such as 3/16; all of it without.")]
+
+
+@app.command()
+def segment(
+    run: Sharded,
+    shard: Share = "1/1",
+    method: Annotated[list[str] | None, typer.Option(help="Again for more; all of the run's without.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Touch no network.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Segment a share of a run's photos, on one of several machines; `reproduce` finds what each of them did."""
+    from fishlib import opening
+    from fishlib.files import shards
+    from fishlib.photos import manifest
+    from fishlib.removal import segmenting
+
+    share = shards.parse(shard)
+    study = opening.reopen(run, offline=offline, device=device)
+    photos = manifest.curated(study)
+    failed = []
+    for name in method or dict.fromkeys([*study.profile.compare, study.method]):
+        try:
+            counts = segmenting.fill(study, name, photos, share)
+        except UserError as error:
+            failed.append(name)
+            typer.echo(f"fishlib: {name} was not run: {error}", err=True)
+            continue
+        typer.echo(f"{name}: {_counted(counts)}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def features(
+    run: Sharded,
+    shard: Share = "1/1",
+    offline: Annotated[bool, typer.Option("--offline", help="Touch no network.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Compute a share of a run's features, on one of several machines; `reproduce` finds what each of them did."""
+    from fishlib import opening
+    from fishlib.files import shards
+    from fishlib.naming import shares
+
+    share = shards.parse(shard)
+    study = opening.reopen(run, offline=offline, device=device)
+    for source, counts in shares.fill(study, share):
+        typer.echo(f"{source}: {_counted(counts)}")
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {what}" for what, n in counts.items())
+
+
 @app.command()
 def pretrain(
     photos: Annotated[Path, typer.Option(help="Photos to learn from: one subfolder a species.")],

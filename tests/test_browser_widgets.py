@@ -209,14 +209,14 @@ def test_a_click_or_a_box_on_the_map_gives_the_grid(page, lab, copied, artifacts
     svg.scroll_into_view_if_needed()
     points = svg.locator("path")
     assert points.count() > 10
-    point = points.first.bounding_box()
+    point = frame_of(page, points.first)
     title = points.first.locator("title").text_content().splitlines()[0]
     page.mouse.click(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
     until(page, photos.count, 1)
     assert photos.first.get_attribute("title") == title
     faded = "paths => paths.filter((path) => getComputedStyle(path).opacity < 0.5).length"
     until(page, lambda: points.evaluate_all(faded), points.count() - 1)
-    frame = svg.bounding_box()
+    frame = frame_of(page, svg)
     page.mouse.move(frame["x"] + 3, frame["y"] + 3)
     page.mouse.down()
     page.mouse.move(frame["x"] + frame["width"] - 3, frame["y"] + frame["height"] - 3, steps=4)
@@ -264,6 +264,12 @@ def until(page, seen, wanted) -> None:
         page.wait_for_timeout(50)
 
 
+def frame_of(page, found) -> dict:
+    """Where a part of the page is drawn; an answer draws the next photo anew, and between the two there is none."""
+    until(page, lambda: found.bounding_box() is not None and found.is_visible(), True)
+    return found.bounding_box() or frame_of(page, found)
+
+
 def test_reviewer_by_keyboard_survives_a_reload(page, lab, copied, artifacts):
     """Keys with the focus in five places of the widget, text in its name field, another reviewer, a reload."""
     out, _ = copied
@@ -300,8 +306,8 @@ def test_reviewer_by_keyboard_survives_a_reload(page, lab, copied, artifacts):
     page.keyboard.type("gbgb", delay=0)  # faster than the kernel answers: none is lost, none counts twice
     until(page, lambda: verdicts(out), ["good", "bad", "unsure", "good", "bad", "good", "bad"])
     assert page.locator(".jp-Cell").count() == cells  # b made no cell
-    box = reviewer.locator(".fl .large").bounding_box()
-    top = head.bounding_box()["y"]
+    box = frame_of(page, reviewer.locator(".fl .large"))
+    top = frame_of(page, head)["y"]
     assert box["y"] + box["height"] - top < 620 and box["x"] + box["width"] <= 1100  # under Lab's own bars
     page.screenshot(path=artifacts / "reviewer_1100.png")
     page.reload()

@@ -8,7 +8,7 @@ the number of workers nor on that of cores.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,7 @@ import pandas as pd
 
 from fishlib import cache
 from fishlib.errors import UnreadablePhoto, UserError
-from fishlib.files import paths
+from fishlib.files import paths, shards
 from fishlib.files.progress import Bar
 from fishlib.naming import checkpoints
 from fishlib.naming.threads import network as _network
@@ -59,15 +59,63 @@ def compute(
     many variants are wanted. Beside the answer, memory holds a block a worker, however many photos there are.
     Raises Changed for photos that must be decoded and are not the manifest's, UserError for a full disk.
     """
-    found = found.set_index("photo_id").loc[photos.photo_id]
-    made_of = _made_of(study, source)
-    name = f"features-{Path(source).stem}"
     wanted = len(photos) * len(variants)
     answer: dict[str, np.ndarray] = {}
+
+    def put(variant: Variant, span: slice, values: np.ndarray) -> None:
+        _put(study, answer, variant, span, values, len(photos))
+
+    with stage(study, f"features-{Path(source).stem}") as record:
+        starts = range(0, len(photos), study.profile.block)
+        record["computed"] = _through(study, photos, found, variants, source, workers, starts, put)
+        record["reused"] = wanted - record["computed"]
+    return {variant.name: answer[variant.name] for variant in variants}
+
+
+def fill(
+    study: Study,
+    photos: pd.DataFrame,
+    found: pd.DataFrame,
+    variants: list[Variant],
+    source: str,
+    shard: shards.Shard,
+    workers: int = WORKERS,
+) -> dict[str, int]:
+    """Put a shard's blocks into the run's cache, where `compute` of the same photos finds them on any machine.
+
+    A block belongs to a shard by its first photo. Returns how many pictures were `computed` and how many `reused`,
+    kept already. Parameters and errors as of `compute`; locks.InUse where another process works on the same shard.
+    """
+    starts = range(0, len(photos), study.profile.block)
+    ours = [start for start in starts if shards.holds(shard, photos.photo_id.iloc[start])]
+    rows = sum(min(study.profile.block, len(photos) - start) for start in ours)
+    wanted = rows * len(variants)
+    with shards.held(study.out, "features", shard):
+        computed = _through(study, photos, found, variants, source, workers, ours, lambda *of_a_block: None)
+    return {"computed": computed, "reused": wanted - computed}
+
+
+def _through(
+    study: Study,
+    photos: pd.DataFrame,
+    found: pd.DataFrame,
+    variants: list[Variant],
+    source: str,
+    workers: int,
+    starts: Sequence[int],
+    put: Callable[[Variant, slice, np.ndarray], None],
+) -> int:
+    """Take the blocks that begin at these rows to their features, kept or computed; how many pictures were computed.
+
+    put: given the variant, the block's rows and their features, float32 (B, D), as each block comes, from any thread.
+    """
+    found = found.set_index("photo_id").loc[photos.photo_id]
+    made_of = _made_of(study, source)
+    wanted = len(variants) * sum(min(study.profile.block, len(photos) - start) for start in starts)
     stopped = threading.Event()
 
     def block(start: int) -> int:
-        """Put the features of one block into the answer; how many were computed."""
+        """Put the features of one block; how many were computed."""
         if stopped.is_set():
             return 0
         span = slice(start, start + study.profile.block)
@@ -85,21 +133,23 @@ def compute(
             if values is None:
                 values = network(np.stack([pictures.pop(variant) for pictures in shown]))
                 cache.save(entries[variant], compress=False, features=values)
-            _put(study, answer, variant, span, values, len(photos))
+            put(variant, span, values)
             bar.update(len(rows))
         return len(rows) * len(absent)
 
-    with stage(study, name) as record, Bar(total=wanted, desc=name, unit="picture", leave=False) as bar:
-        with _network(study, source) as network, _opencv_on_one_thread(), ThreadPoolExecutor(workers) as pool:
-            try:
-                record["computed"] = sum(pool.map(block, range(0, len(photos), study.profile.block)))
-            except Changed as error:
-                stopped.set()
-                raise Changed(_changed(study, photos) | error.reasons) from error
-            finally:
-                stopped.set()  # an interrupted block ends after its variant; its finished ones are kept
-        record["reused"] = wanted - record["computed"]
-    return {variant.name: answer[variant.name] for variant in variants}
+    with (
+        Bar(total=wanted, desc=f"features-{Path(source).stem}", unit="picture", leave=False) as bar,
+        _network(study, source) as network,
+        _opencv_on_one_thread(),
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        try:
+            return sum(pool.map(block, starts))
+        except Changed as error:
+            stopped.set()
+            raise Changed(_changed(study, photos) | error.reasons) from error
+        finally:
+            stopped.set()  # an interrupted block ends after its variant; its finished ones are kept
 
 
 def picture(study: Study, photo, found, variants: list[Variant]) -> dict[Variant, np.ndarray]:

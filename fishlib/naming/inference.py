@@ -52,6 +52,18 @@ def judge(study: Study) -> str:
     return f"linear head on {checkpoints.describe(features_source(study), study.profile.backbone)}"
 
 
+def looked_at(
+    study: Study, manifest: pd.DataFrame, found: pd.DataFrame
+) -> list[tuple[pd.DataFrame, list[Variant], str]]:
+    """What `run` asks features for: (rows of the manifest, variants, source of the network) of each time it does."""
+    photos, _ = features.usable(manifest, found)
+    wanted = variants_of_tables(study.profile.composite.backgrounds, study.profile.composite.dilations)
+    if study.classifier:
+        return [(photos, wanted, study.classifier)]
+    halves = _halves(study, photos)
+    return _of_halves(study, halves, wanted)
+
+
 class Answers(NamedTuple):
     """photos: the rows of the manifest that were judged (N); species: names of the outputs (T); logits: variant ->
     (N, T); notes: how they came."""
@@ -151,31 +163,56 @@ def outputs(study: Study, values: dict[str, np.ndarray], indices: list[int]) -> 
     return {name: kept[name] for name in values}, kept["notes"].tolist()
 
 
+class _Halves(NamedTuple):
+    """photos: rows of the manifest (N) of species that can be halved; is_test: bool (N), False where a photo trains;
+    too_few: the other species."""
+
+    photos: pd.DataFrame
+    is_test: np.ndarray
+    too_few: list[str]
+
+    @property
+    def judged(self) -> pd.DataFrame:
+        """The rows of the photos that do not train."""
+        return self.photos[self.is_test]
+
+
+def _halves(study: Study, photos: pd.DataFrame) -> _Halves:
+    """The seeded halves of the photos of each species."""
+    _, test_ids, too_few = split_half(photos, study.profile.seed)
+    halved = photos[~photos.species.isin(too_few)]
+    return _Halves(halved, halved.photo_id.isin(set(test_ids)).to_numpy(), too_few)
+
+
+def _of_halves(study: Study, halves: _Halves, wanted: list[Variant]) -> list[tuple[pd.DataFrame, list[Variant], str]]:
+    """As `looked_at`: figure 3's variants of both halves, then the others of the photos that do not train."""
+    source = features_source(study)
+    basic = list(BASIC.values())
+    others = [variant for variant in wanted if variant not in basic]
+    asked = [(halves.photos, basic, source)]
+    return [*asked, (halves.judged, others, source)] if others else asked
+
+
 def _half_split(study: Study, photos: pd.DataFrame, found: pd.DataFrame, wanted: list[Variant]) -> Answers:
     """A linear head trained on the originals of half of each species, asked about the other half."""
     from fishlib.naming import transfer
 
-    seed, settings = study.profile.seed, study.profile.transfer
-    train_ids, test_ids, too_few = split_half(photos, seed)
-    halved = photos[~photos.species.isin(too_few)]
-    species = sorted(halved.species.unique())
+    settings = study.profile.transfer
+    halves = _halves(study, photos)
+    is_test, judged = halves.is_test, halves.judged
+    species = sorted(halves.photos.species.unique())
     if len(species) < 2:
         raise UserError(f"{study.photos} has fewer than two species with two usable photos; nothing can be compared.")
 
     source = features_source(study)
-    basic = list(BASIC.values())
-    others = [variant for variant in wanted if variant not in basic]
-    is_test = halved.photo_id.isin(set(test_ids)).to_numpy()
-    is_train = halved.photo_id.isin(set(train_ids)).to_numpy()
-    judged = halved[is_test]
-
-    every = features.compute(study, halved, found, basic, source)  # figure 3 asks for these as well
+    (_, basic, _), *rest = _of_halves(study, halves, wanted)
+    every = features.compute(study, halves.photos, found, basic, source)  # figure 3 asks for these as well
     values = {name: x[is_test] for name, x in every.items()}
-    if others:
+    for _, others, _ in rest:
         values |= features.compute(study, judged, found, others, source)
 
-    train_rows = np.flatnonzero(is_train)
-    labels = np.array([species.index(name) for name in halved.species])
+    train_rows = np.flatnonzero(~is_test)
+    labels = np.array([species.index(name) for name in halves.photos.species])
     weights, biases = transfer.train_heads(
         every[ORIGINAL.name],
         labels,
@@ -183,7 +220,7 @@ def _half_split(study: Study, photos: pd.DataFrame, found: pd.DataFrame, wanted:
         len(species),
         settings.epochs,
         settings.learning_rate,
-        [seed],
+        [study.profile.seed],
     )
     [weight], [bias] = weights, biases
     logits = {name: x @ np.asarray(weight).T + np.asarray(bias) for name, x in values.items()}
@@ -193,8 +230,8 @@ def _half_split(study: Study, photos: pd.DataFrame, found: pd.DataFrame, wanted:
         f"was trained on the original photos of half of each species ({len(train_rows)} photos) and is evaluated on "
         f"the other half ({len(judged)} photos)."
     ]
-    if too_few:
-        notes.append(f"Left out, with a single usable photo: {', '.join(sorted(too_few))}.")
+    if halves.too_few:
+        notes.append(f"Left out, with a single usable photo: {', '.join(sorted(halves.too_few))}.")
     return Answers(judged, species, logits, notes)
 
 

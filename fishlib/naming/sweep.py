@@ -14,7 +14,7 @@ from fishlib.files import writing
 from fishlib.files.frames import write_frame
 from fishlib.files.progress import Bar
 from fishlib.naming import checkpoints, features
-from fishlib.photos.composite import BASIC, ORIGINAL
+from fishlib.photos.composite import BASIC, ORIGINAL, Variant
 from fishlib.photos.draws import draw_shots
 from fishlib.scores import evaluation
 from fishlib.study import Study, keep_notes, stage
@@ -66,6 +66,23 @@ def answers(study: Study, manifest: pd.DataFrame, found: pd.DataFrame) -> tuple[
         study, photos, lambda there: _learn_all(study, there, found)
     )
     return results, asked, notes + features.told(lost | changed)
+
+
+def looked_at(
+    study: Study, manifest: pd.DataFrame, found: pd.DataFrame
+) -> list[tuple[pd.DataFrame, list[Variant], str]]:
+    """What `run` asks features for: (rows of the manifest, variants, source of the network) of each pre-training.
+
+    Nothing where the whole network is tuned, which no features serve, or where the photos allow no K.
+    """
+    if study.profile.transfer.tune == "all":
+        return []
+    counted, _ = features.usable(manifest, found)
+    photos, shots, _ = usable(counted, study.profile.transfer.shots)
+    if not shots:
+        return []
+    variants = [BASIC[name] for name in study.profile.transfer.variants]
+    return [(photos, variants, source) for source in checkpoints.pretrainings(study).values()]
 
 
 def usable(photos: pd.DataFrame, shots: list[int]) -> tuple[pd.DataFrame, list[int], list[str]]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from fishlib import cache
 from fishlib.errors import NotRun, UserError
-from fishlib.files import documents, paths, writing
+from fishlib.files import documents, paths, shards, writing
 from fishlib.files.frames import write_frame
 from fishlib.files.progress import Bar
 from fishlib.photos import decode, masks
@@ -85,6 +85,30 @@ def run(study: Study, method: str, manifest: pd.DataFrame) -> pd.DataFrame:
     return segments.read_index(folder / segments.INDEX)
 
 
+def fill(study: Study, method: str, manifest: pd.DataFrame, shard: shards.Shard) -> dict[str, int]:
+    """Segment a shard's photos into the run's cache, where `run` finds them on any machine; nothing else is written.
+
+    Returns how many photos were `computed`, `reused` (kept already) and `unreadable`. Raises as `run`, and locks.InUse
+    where another process works on the same shard.
+    """
+    segmenter = _build(study, method, manifest)
+    photos = manifest[manifest.status == "ok"]
+    ours = photos[photos.photo_id.map(lambda photo_id: shards.holds(shard, photo_id)).astype(bool)]
+    entries = {row.photo_id: _entry(study, segmenter, row) for row in ours.itertuples()}
+    absent = ours[ours.photo_id.map(lambda photo_id: cache.load(entries[photo_id]) is None).astype(bool)]
+    counts = {"computed": 0, "reused": len(ours) - len(absent), "unreadable": 0}
+
+    with shards.held(study.out, f"segment-{paths.part_of_a_name(method, 'The method')}", shard):
+        looked_at = decode.ahead(list(absent.itertuples()), lambda row: _image(study, row))
+        for row, loaded in Bar(looked_at, method, len(absent), leave=False):
+            if loaded.lost:
+                counts["unreadable"] += 1
+                continue
+            cache.save(entries[row.photo_id], **_compute(method, segmenter, loaded.image, row))
+            counts["computed"] += 1
+    return counts
+
+
 def _build(study: Study, method: str, manifest: pd.DataFrame) -> segmenters.Segmenter:
     params = dict(study.profile.segmenters.get(method, {}))
     root = study.masks if method == "truth" else params.pop("masks", None)
@@ -140,15 +164,20 @@ def _lines(
 
         kept = loaded.kept
         if kept is None:
-            start = time.perf_counter()
-            found = answers.ask(method, segmenter, loaded.image, row.photo_id)
-            seconds = time.perf_counter() - start
-            kept = _artifact(found, loaded.image.shape[:2], row, seconds)
+            kept = _compute(method, segmenter, loaded.image, row)
             cache.save(entries[row.photo_id], **kept)
             record["computed"] += 1
         else:
             record["reused"] += 1
         yield row.photo_id, _write(folder, row.photo_id, kept)
+
+
+def _compute(method: str, segmenter: segmenters.Segmenter, image: np.ndarray, row) -> dict[str, np.ndarray]:
+    """Ask the method about a photo at the working size; what is kept of it (see _artifact)."""
+    start = time.perf_counter()
+    found = answers.ask(method, segmenter, image, row.photo_id)
+    seconds = time.perf_counter() - start
+    return _artifact(found, image.shape[:2], row, seconds)
 
 
 def _image(study: Study, row) -> Loaded:

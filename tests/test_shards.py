@@ -18,6 +18,8 @@ from fishlib.opening import open_study, reopen
 from fishlib.photos import manifest as manifests
 from fishlib.removal import segmenting
 
+SCRIPT = Path(__file__).parents[1] / "docs" / "shards.slurm"
+COMMAND = Path(sys.executable).with_name("fishlib")
 FISHLIB = [sys.executable, "-m", "fishlib.cli"]
 
 
@@ -87,11 +89,16 @@ def test_four_processes_fill_one_run_and_its_bytes_are_those_of_one(scanned, mon
 
 
 def in_four(out: Path, command: str) -> None:
+    """Four tasks of docs/shards.slurm at once, as a job array starts them; where there is no bash, what it runs."""
     started = []
-    for number in (1, 2, 3, 4):
-        line = [*FISHLIB, command, "--run", str(out), "--shard", f"{number}/4", "--device", "cpu"]
-        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        started.append(process)
+    for number in ("1", "2", "3", "4"):
+        line = [*FISHLIB, command, "--run", str(out), "--shard", f"{number}/4"]
+        given = {"OUT": str(out), "STAGE": command, "SLURM_ARRAY_TASK_ID": number, "SLURM_ARRAY_TASK_COUNT": "4"}
+        if shutil.which("bash") and COMMAND.is_file():
+            line = ["bash", str(SCRIPT)]
+            given |= {"FISHLIB": str(COMMAND)}
+        environment = os.environ | given
+        started.append(subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
     ended = [(process.communicate()[0], process.returncode) for process in started]
     assert all(code == 0 for _, code in ended), ended
 

@@ -127,6 +127,12 @@ def test_a_left_out_species_that_looks_like_none_is_seen():
     assert found.loc["mean over species", "unknown_score"] == pytest.approx(found["unknown_score"][:3].mean())
 
 
+def test_the_area_is_the_share_of_pairs_in_which_the_unknown_photo_is_the_stranger_one():
+    is_unknown = np.array([True, True, False, False, False])
+    scores = np.array([0.9, 0.4, 0.1, 0.4, 0.6])  # of six pairs: four are in order, one is a tie, one is not in order
+    assert unknown.area(scores, is_unknown) == pytest.approx((4 + 1 / 2) / 6)
+
+
 def test_one_species_has_nothing_to_be_told_from():
     assert unknown.areas(np.zeros(3, int), ["cod"], None).empty
     assert math.isnan(unknown.area(np.arange(3), np.zeros(3, bool)))

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.neighbors import NearestCentroid
+from sklearn.preprocessing import normalize
 from test_transfer import data
 
 from fishlib.errors import UserError
@@ -27,6 +29,14 @@ def test_batched_class_means_are_those_of_each_draw():
     assert found.shape == (len(draws), len(x), classes)
     for scores, rows in zip(found, draws, strict=True):
         np.testing.assert_allclose(scores, by_hand(x, labels, rows, classes), atol=1e-6)
+
+
+def test_class_means_answer_as_scikit_learns_nearest_centroid():
+    x, labels, draws, classes, _ = data()
+    answers = heads.simple_shot(x, labels, draws, classes).argmax(axis=-1)
+    for found, rows in zip(answers, draws, strict=True):
+        unit = normalize(x - x[rows].mean(axis=0))
+        assert found.tolist() == NearestCentroid().fit(unit[rows], labels[rows]).predict(unit).tolist()
 
 
 def test_batched_class_means_learn():

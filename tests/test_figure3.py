@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from fishlib.show import figure3
+from fishlib.show import canvas, figure3, palette
 
 FACTS = {"drawn": True, "method": "grabcut", "classifier": "some network, trained: only the new last layer"}
 INPUTS = ("original", "mask", "crop", "crop_mask")
@@ -116,3 +116,17 @@ def test_chance_is_drawn_and_named_where_the_counts_tell_the_species():
         assert "chance (1 of 4 species)" in said
         assert [25, 25] in [list(line.get_ydata()) for line in fig.axes[-1].lines]
     assert figure3.species_in(frame[frame["k"] == 1]) is None
+
+
+def test_more_networks_have_colours_that_any_reader_tells_apart_and_four_panels_a_row():
+    frame = transfer(("none", "imagenet", *(f"net {i}" for i in range(8))))
+    base = [canvas.RED, canvas.BLUE, canvas.GREEN, canvas.ORANGE, canvas.PURPLE, canvas.SKY, canvas.BLACK]
+    fig = figure3.lines(frame)
+    colours = list(dict.fromkeys(to_hex(line.get_color()) for line in fig.axes[0].lines))
+    assert len(colours) == 10 and palette.nearest(colours) >= palette.nearest(base) > 15
+    assert palette.nearest(["#ff0000", "#ff0008"]) < 5
+
+    panels = figure3.panels(frame).axes
+    assert len(panels) == 10
+    rows = {round(ax.get_subplotspec().rowspan.start) for ax in panels}
+    assert rows == {0, 1, 2}

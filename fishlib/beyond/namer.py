@@ -8,6 +8,7 @@ import numpy as np
 
 from fishlib.errors import UserError
 from fishlib.files import documents, paths, tensors, writing
+from fishlib.naming import checkpoints
 
 FILE = "beyond/namer.json"  # in the run folder
 HEAD = "beyond/namer.safetensors"  # its own last layer, where no classifier knows the species
@@ -17,7 +18,7 @@ Layer = tuple[np.ndarray, np.ndarray]  # weight (T, D) and bias (T,), float32
 @dataclass(frozen=True)
 class Settings:
     """variant: the input, a name of composite.BASIC. species: the T outputs. source: whose features or outputs, see
-    classifier.load ("classifier" files by their name in the run). temperature: of the outputs. thresholds: promise
+    classifier.load (files by their names alone in the run). temperature: of the outputs. thresholds: promise
     ("95") -> confidence from which on no check is needed, None where none keeps the promise. unknown_threshold: the
     score above which a photo may show none of the species.
     """
@@ -34,7 +35,7 @@ def keep(run: Path, settings: Settings, layer: Layer | None) -> None:
     """Write FILE, and HEAD where there is a layer; an older HEAD goes."""
     import safetensors.numpy
 
-    values = asdict(settings) | {"source": Path(settings.source).name, "own_layer": layer is not None}
+    values = asdict(settings) | {"source": checkpoints.without_folders(settings.source), "own_layer": layer is not None}
     writing.write_text(run / FILE, json.dumps(values, ensure_ascii=False, indent=1))
     if layer is None:
         (run / HEAD).unlink(missing_ok=True)

@@ -93,6 +93,9 @@ def of_run(run: Path, promise: int, unlike: float | None, offline: bool, device:
         if study.classifier is None:
             raise UserError(f"{run} says of no classifier who named its fish; `fishlib reproduce --only 05` does.")
         settings = replace(settings, source=study.classifier)
+    else:  # the run keeps no folders
+        known = {checkpoints.without_folders(source): source for source in checkpoints.pretrainings(study).values()}
+        settings = replace(settings, source=known.get(settings.source, settings.source))
     if str(promise) not in settings.thresholds:
         raise UserError(f"--right {promise} was not measured; choose {', '.join(settings.thresholds)}.")
     kept = settings.thresholds[str(promise)]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fishlib import cache
 from fishlib.errors import NotRun, UserError
 from fishlib.files import tensors
 from fishlib.naming import classlists
+from fishlib.profiles import Network, Profile
 from fishlib.study import Study
 
 LITE0 = "tf_efficientnet_lite0"
@@ -27,6 +29,26 @@ FACTS = {
     "history": dict,
     "training_hashes": (list, str),
 }
+
+
+def parted(source: str | Path, default: str) -> tuple[str, str | Path]:
+    """(backbone, weights) of a source: of BACKBONE@WEIGHTS its own, of any other the default and the source itself."""
+    found = re.fullmatch(r"([a-z0-9_.]+)@(.+)", str(source), re.DOTALL)
+    if found is None or Path(source).is_file():  # a file of such a name
+        return default, source
+    return found[1], found[2]
+
+
+def short(source: str | Path) -> str:
+    """A source as a name for stages and bars: without the folders of its file."""
+    backbone, weights = parted(source, "")
+    return f"{backbone}@{Path(weights).stem}" if backbone else Path(source).stem
+
+
+def without_folders(source: str | Path) -> str:
+    """A source that may be shared: its file by name alone."""
+    backbone, weights = parted(source, "")
+    return f"{backbone}@{Path(weights).name}" if backbone else Path(source).name
 
 
 def imagenet_file(backbone: str, offline: bool = True) -> Path:
@@ -47,6 +69,7 @@ def imagenet_file(backbone: str, offline: bool = True) -> Path:
 
 def existing(source: str | Path) -> Path:
     """The checkpoint file; UserError when it is not there."""
+    _, source = parted(source, "")
     if str(source) in ZOO:
         from fishlib import zoo
 
@@ -84,7 +107,8 @@ def with_classes(facts: dict, path: Path, classes_file: str | Path | None = None
 
 
 def network(source: str | Path, default: str) -> str:
-    """The timm name of a source's network: what its file says, else the default."""
+    """The timm name of a source's network: what its file says, else its own, else the default."""
+    default, source = parted(source, default)
     if _is_no_file(source):
         return default
     return told(existing(source)).get("backbone", default)
@@ -92,6 +116,7 @@ def network(source: str | Path, default: str) -> str:
 
 def describe(source: str | Path, backbone: str = LITE0) -> str:
     """Words for a caption: which network and where its weights come from."""
+    backbone, source = parted(source, backbone)
     if str(source) == "none":
         return f"{backbone} (random weights)"
     if str(source) == "imagenet":
@@ -104,6 +129,7 @@ def describe(source: str | Path, backbone: str = LITE0) -> str:
 
 def trained_on(source: str | Path, photos: pd.DataFrame) -> list[str]:
     """Notes: a warning when the checkpoint's training used some of these photos (photo_id, sha256)."""
+    _, source = parted(source, "")
     if _is_no_file(source):
         return []
     hashes = told(existing(source)).get("training_hashes", [])
@@ -119,6 +145,7 @@ def trained_on(source: str | Path, photos: pd.DataFrame) -> list[str]:
 
 def identity(source: str | Path, backbone: str = LITE0, seed: int = 0) -> str:
     """What classifier.load would give, as a string for a cache key, without loading it (imports no torch)."""
+    backbone, source = parted(source, backbone)
     if str(source) == "none":
         return cache.key(backbone=backbone, seed=seed, timm=version("timm"), torch=version("torch"))
     path = imagenet_file(backbone) if str(source) == "imagenet" else existing(source)
@@ -138,13 +165,24 @@ def read(path: Path) -> tuple[dict, dict]:
 def pretrainings(study: Study) -> dict[str, str]:
     """Figure 3's colours: label -> source (see classifier.load); a classifier of the user's own, under its
     file's name, takes the place of the zoo's."""
-    chosen = {p: p for p in study.profile.pretrainings}
+    chosen = of_profile(study.profile)
     if study.classifier and study.classifier not in ZOO:
         chosen.pop("specimen", None)
         path = Path(study.classifier)
         label = path.name if path.stem in chosen else path.stem
         chosen[label] = study.classifier
     return chosen
+
+
+def of_profile(profile: Profile) -> dict[str, str]:
+    """Label -> source of a profile's pre-trainings; those with a backbone of their own are BACKBONE@WEIGHTS."""
+    if isinstance(profile.pretrainings, list):
+        return {source: source for source in profile.pretrainings}
+    return {label: _source(network) for label, network in profile.pretrainings.items()}
+
+
+def _source(network: Network | str) -> str:
+    return network if isinstance(network, str) else f"{network.backbone}@{network.weights}"
 
 
 def _is_no_file(source: str | Path) -> bool:

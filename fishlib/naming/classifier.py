@@ -12,7 +12,7 @@ from fishlib.device import choose_device
 from fishlib.errors import UserError
 from fishlib.files import writing
 from fishlib.naming import layouts, networks
-from fishlib.naming.checkpoints import LITE0, existing, identity, imagenet_file, read, with_classes
+from fishlib.naming.checkpoints import LITE0, existing, identity, imagenet_file, parted, read, with_classes
 from fishlib.naming.namer import Classifier, Head, features, logits, normalise, predict
 from fishlib.naming.networks import create
 from fishlib.photos.matching import masked_logits, match_classes
@@ -38,10 +38,12 @@ def load(
     A file is a fishlib .safetensors (backbone, classes and normalisation inside) or a timm/torch state dict
     (.safetensors, .pth: plain, EMA, DataParallel, Lightning; an EMA is preferred) of `backbone` with a class list in
     `classes_file` or beside it as <file>.classes.csv or .json; without a list the head has no names.
-    side: of the pictures, for a network that is made for one size; its own by default.
+    BACKBONE@SOURCE: the same with a backbone of its own. side: of the pictures, for a network that is made for one
+    size, whose position embeddings are resized as timm does; its own by default.
     Raises UserError for a file that does not fit, NotRun when ImageNet weights are missing.
     """
     device = choose_device(device)
+    backbone, source = parted(source, backbone)
     if str(source) == "none":
         return build(backbone, _random_state(backbone, seed, side), device, pretraining="none", side=side)
     if str(source) == "imagenet":

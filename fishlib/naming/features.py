@@ -65,7 +65,7 @@ def compute(
     def put(variant: Variant, span: slice, values: np.ndarray) -> None:
         _put(study, answer, variant, span, values, len(photos))
 
-    with stage(study, f"features-{Path(source).stem}") as record:
+    with stage(study, f"features-{checkpoints.short(source)}") as record:
         starts = range(0, len(photos), study.profile.block)
         record["computed"] = _through(study, photos, found, variants, source, workers, starts, put)
         record["reused"] = wanted - record["computed"]
@@ -138,7 +138,7 @@ def _through(
         return len(rows) * len(absent)
 
     with (
-        Bar(total=wanted, desc=f"features-{Path(source).stem}", unit="picture", leave=False) as bar,
+        Bar(total=wanted, desc=f"features-{checkpoints.short(source)}", unit="picture", leave=False) as bar,
         _network(study, source) as network,
         _opencv_on_one_thread(),
         ThreadPoolExecutor(workers) as pool,

@@ -121,8 +121,8 @@ def _unreadable(variant: Variant, photos: pd.DataFrame) -> list[tuple]:
 
 def features_source(study: Study) -> str:
     """What the head of `_half_split` learns on."""
-    pretrainings = study.profile.pretrainings
-    return "imagenet" if "imagenet" in pretrainings else pretrainings[-1]
+    sources = list(checkpoints.of_profile(study.profile).values())
+    return "imagenet" if "imagenet" in sources else sources[-1]
 
 
 def _masked_outputs(study: Study, photos: pd.DataFrame, found: pd.DataFrame, wanted: list[Variant]) -> Answers:

@@ -21,6 +21,8 @@ PREFIXES += ("model.", "net.", "network.", "backbone.", "encoder.", "feature_ext
 MAX_PREFIXES = 8  # one before another
 # what a training keeps beside the network under names of its own; n_averaged: torch's AveragedModel (SWA)
 TRAINERS = ("criterion.", "loss.", "loss_fn.", "n_averaged")
+# what hangs on the size of the picture: timm's own filter resizes it
+POSITIONS = {"pos_embed", "relative_position_bias_table", "rel_pos_h", "rel_pos_w"}
 TRANSFORMERS = {"embeddings", "embedder"}  # every vision model of Hugging Face's transformers begins with one, none of
 # timm's has one
 
@@ -29,15 +31,17 @@ def fit(state: dict, model: torch.nn.Module, backbone: str, path: object = "") -
     """(the state dict under the names of `model`, notes on what was left out).
 
     state: name -> tensor; model: timm's `backbone` without its last layer, whose weights stay in the state. Names that
-    the model has are taken as they are; else prefixes are taken off, and timm's own filter turns those of a network's
-    authors. path names the file in errors. Raises UserError for a model of Hugging Face's transformers, and where
-    timm's filter fails.
+    the model has are taken as they are, position embeddings of pictures of another size resized by timm; else prefixes
+    are taken off, and timm's own filter turns those of a network's authors. path names the file in errors. Raises
+    UserError for a model of Hugging Face's transformers, and where timm's filter fails.
     """
-    own = set(model.state_dict())
-    plain, left_out = _unwrapped(state, own)
+    own = model.state_dict()
+    plain, left_out = _unwrapped(state, set(own))
     plain = _without_buffers(plain, model)
     notes = _notes(left_out)
-    if own <= set(plain):
+    if own.keys() <= plain.keys():
+        if any(plain[name].shape != own[name].shape for name in own if name.split(".")[-1] in POSITIONS):
+            return _by_timm(plain, model, backbone, path), notes
         return plain, notes
 
     if any(TRANSFORMERS & set(name.split(".")) for name in state):

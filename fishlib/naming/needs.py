@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fishlib import weights
-from fishlib.naming.checkpoints import IMAGENET_FILES
+from fishlib.naming.checkpoints import IMAGENET_FILES, of_profile, parted
 from fishlib.profiles import Profile
 from fishlib.removal import segmenters
 
@@ -23,8 +23,10 @@ def of(profile: Profile) -> Needs:
     for method in dict.fromkeys([*profile.compare, profile.method]):
         wanted = segmenters.needs(method, profile.segmenters.get(method)).values()
         together.append([name for name in wanted if name in known])
-    if "imagenet" in profile.pretrainings and profile.backbone in IMAGENET_FILES:
-        together.append([IMAGENET_FILES[profile.backbone]])
+    for source in of_profile(profile).values():
+        backbone, pretrained_on = parted(source, profile.backbone)
+        if pretrained_on == "imagenet" and backbone in IMAGENET_FILES:
+            together.append([IMAGENET_FILES[backbone]])
 
     names = list(dict.fromkeys(name for group in together for name in group))
     memory = max((sum(map(known_bytes, group)) for group in together), default=0)

@@ -1,11 +1,10 @@
 """A share of all features that notebooks 03 and 04 ask for, for one of several machines (see files.shards)."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from fishlib.errors import NotRun, UserError
 from fishlib.files.shards import Shard
-from fishlib.naming import features, inference, sweep
+from fishlib.naming import checkpoints, features, inference, sweep
 from fishlib.photos.manifest import curated
 from fishlib.removal import segments
 from fishlib.study import Study
@@ -24,13 +23,9 @@ def fill(study: Study, shard: Shard) -> Iterator[tuple[str, dict[str, int]]]:
     found = segments.read_index(index)
 
     for photos, variants, source in inference.looked_at(study, manifest, found):
-        yield _name(source), features.fill(study, photos, found, variants, source, shard)
+        yield checkpoints.short(source), features.fill(study, photos, found, variants, source, shard)
     for photos, variants, source in sweep.looked_at(study, manifest, found):
         try:
-            yield _name(source), features.fill(study, photos, found, variants, source, shard)
+            yield checkpoints.short(source), features.fill(study, photos, found, variants, source, shard)
         except NotRun as error:
-            yield f"{_name(source)} did not run ({error})", {}
-
-
-def _name(source: str) -> str:
-    return Path(source).stem
+            yield f"{checkpoints.short(source)} did not run ({error})", {}

@@ -265,7 +265,7 @@ def _whole_network(study: Study, labels: np.ndarray, n_classes: int, source: str
     def network():
         from fishlib.naming import classifier
 
-        return classifier.load(source, profile.backbone, study.device, profile.seed)
+        return classifier.load(source, profile.backbone, study.device, profile.seed, side=profile.composite.size)
 
     def train(x: np.ndarray, rows: np.ndarray, seeds: list[int]) -> np.ndarray:
         from fishlib.naming import transfer

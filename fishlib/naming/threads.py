@@ -28,7 +28,9 @@ def network(study: Study, source: str, ask: Ask | None = None) -> Iterator[Calla
 
         with lock:
             if not loaded:
-                loaded.append(classifier.load(source, study.profile.backbone, study.device, study.profile.seed))
+                profile = study.profile
+                side = profile.composite.size
+                loaded.append(classifier.load(source, profile.backbone, study.device, profile.seed, side=side))
         [model] = loaded
         on_cpu = model.device.type == "cpu"
         if on_cpu and torch.get_num_threads() != 1:

@@ -6,7 +6,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from fishlib.errors import UserError
 from fishlib.files import documents, paths
@@ -112,6 +122,27 @@ class Transfer(Section):
     whole: Whole
 
 
+class Network(Section):
+    """A pre-training with a backbone of its own. backbone: timm's name; weights: none, imagenet, or a checkpoint."""
+
+    backbone: Annotated[Text, Field(pattern=r"^[a-z0-9_.]+$")]
+    weights: Text
+
+
+def _form(value: Any) -> str:
+    return {dict: "mapping", Network: "mapping", list: "list"}.get(type(value), "text")
+
+
+Label = Annotated[Text, AfterValidator(_plain_name)]
+Weights = Annotated[Annotated[Text, Tag("text")] | Annotated[Network, Tag("mapping")], Discriminator(_form)]
+# what figure 3 is drawn for: names of weights, or labels and what each stands for
+Pretrainings = Annotated[
+    Annotated[list[Text], Field(min_length=1, max_length=MAX_LIST), Tag("list")]
+    | Annotated[dict[Label, Weights], Field(min_length=1, max_length=MAX_LIST), Tag("mapping")],
+    Discriminator(_form),
+]
+
+
 class Fusion(Section):
     """Two inputs that name a photo together: by the mean of their features, by both side by side, or by the mean of the
     shares that a head on each gives, whose weight is chosen on the K photos alone."""
@@ -151,7 +182,7 @@ class Profile(Section):
     composite: Composite
     backbone: Text
     classifier: Text | None
-    pretrainings: list[Text] = Field(min_length=1, max_length=MAX_LIST)
+    pretrainings: Pretrainings
     transfer: Transfer
     beyond: Beyond
     block: WholeNumber = Field(ge=1, le=512)
@@ -204,7 +235,7 @@ def _profile(values: dict, origin: Path | str) -> Profile:
         profile = Profile.model_validate(values)
     except ValidationError as error:
         problems = error.errors()
-        said = [f"{'.'.join(map(str, problem['loc']))}: {_say(problem)}" for problem in problems[:MOST_NAMED]]
+        said = [f"{_place(problem)}: {_say(problem)}" for problem in problems[:MOST_NAMED]]
         more = f"; and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
         raise UserError(f"{origin} is no valid profile: {'; '.join(said)}{more}.") from error
     try:
@@ -233,7 +264,14 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _place(error: dict) -> str:
+    """Where in the file, without the names of the forms that a value may have."""
+    return ".".join(str(part) for part in error["loc"] if part not in ("list", "mapping", "text", "[key]"))
+
+
 def _say(error: dict) -> str:
+    if error["type"] == "union_tag_invalid":
+        return "takes a list of weights, or label: weights, or label: {backbone: ..., weights: ...}"
     if error["type"] == "extra_forbidden":
         return "unknown key"
     said = error["msg"].removeprefix("Value error, ")

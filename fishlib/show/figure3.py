@@ -3,18 +3,18 @@
 transfer_frame: one row a draw; pretraining, variant, k, trial, micro_f1 (percent). facts: see canvas.
 """
 
-import itertools
-
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fishlib.photos import composite
+from fishlib.show import palette
 from fishlib.show.canvas import BESIDE, BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, chance, styled, subplots
 
 PRETRAINING = {"none": ("None", RED), "imagenet": ("ImageNet", BLUE), "specimen": ("Specimens (drawn)", GREEN)}
 LINES = {"original": ("--", "o"), "mask": (":", "s"), "crop": ("-.", "^"), "crop_mask": ("-", "D")}
 VARIANTS = {"original": BLACK, "mask": ORANGE, "crop": SKY, "crop_mask": PURPLE}  # where panels tell pre-trainings
+PANELS_A_ROW = 4
 IN_THE_PAPER = ("original", "mask")  # its figure 3 has these two lines a pre-training
 
 
@@ -54,8 +54,13 @@ def panels(transfer_frame: pd.DataFrame, facts: dict | None = None) -> Figure:
     draws = transfer_frame["trial"].nunique()
     looks = _pretrainings(transfer_frame)
     title = f"Figure 3 for every input, a panel a pre-training: mean of {draws} draws (band: ±1 SD)"
-    grid = {"ncols": len(looks), "sharey": True, "squeeze": False}
-    fig, [axes] = subplots(title, facts, 2 + 3 * len(looks), 4.4, **grid)
+    columns = min(len(looks), PANELS_A_ROW)
+    rows = -(-len(looks) // columns)
+    grid = {"nrows": rows, "ncols": columns, "sharey": True, "squeeze": False}
+    fig, places = subplots(title, facts, 2 + 3 * columns, 0.8 + 3.6 * rows, **grid)
+    axes = places.flat[: len(looks)]
+    for ax in places.flat[len(looks) :]:
+        ax.remove()
     for ax, (name, (label, _)) in zip(axes, looks.items(), strict=True):
         ax.set_title(label, fontsize=10)
         mine = transfer_frame[transfer_frame["pretraining"] == name]
@@ -63,12 +68,14 @@ def panels(transfer_frame: pd.DataFrame, facts: dict | None = None) -> Figure:
             _curve(ax, mine, variant, VARIANTS[variant], composite.LABELS[variant])
         chance(ax, species_in(transfer_frame))
     _k_axis(axes, transfer_frame, "mean micro-F1 (%)")
+    for first in places[1:, 0]:
+        first.set_ylabel(places[0, 0].get_ylabel())
 
     handles = {}
     for ax in axes:
         curves, labels = ax.get_legend_handles_labels()
         handles.update(zip(labels, curves, strict=True))
-    axes[-1].legend(handles.values(), handles, title="input", handlelength=3.2, **BESIDE)
+    places[0, -1].legend(handles.values(), handles, title="input", handlelength=3.2, **BESIDE)
     return fig
 
 
@@ -124,13 +131,14 @@ def _variants(frame: pd.DataFrame) -> list[str]:
 
 
 def _pretrainings(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """pretraining -> (label, colour), the paper's order first."""
-    there = {*frame["pretraining"]}
+    """pretraining -> (label, colour), the paper's first, then in the frame's order."""
+    there = list(dict.fromkeys(frame["pretraining"]))
     looks = {name: look for name, look in PRETRAINING.items() if name in there}
-    spare = itertools.cycle((ORANGE, PURPLE, SKY, BLACK))
-    for name in sorted(there - {*PRETRAINING}):
-        looks[name] = name, next(spare)
-    return looks
+    others = [name for name in there if name not in PRETRAINING]
+    spare = [ORANGE, PURPLE, SKY, BLACK]
+    if len(others) > len(spare):
+        spare += palette.more([RED, BLUE, GREEN, *spare], len(others) - len(spare))
+    return looks | {name: (name, colour) for name, colour in zip(others, spare, strict=False)}
 
 
 def _curve(ax, rows: pd.DataFrame, variant: str, colour: str, label: str) -> None:

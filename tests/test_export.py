@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from pycocotools import mask as mask_of
 from pycocotools.coco import COCO
 
 from fishlib import cli
@@ -82,6 +83,59 @@ def test_rle_comes_back_bit_for_bit_by_pycocotools_and_as_masks_of_a_study(holed
         assert np.array_equal(coco.annToMask(note).astype(bool), mask)
         [again] = back.segment([np.zeros((40, 60, 3), np.uint8)], [image["file_name"]])
         assert np.array_equal(again.mask, mask)
+
+
+def uncompressed(note: dict) -> None:
+    """The same mask with its counts as a list of runs, as COCO has crowds."""
+    rle = note["segmentation"]
+    fish = mask_of.decode(rle).flatten(order="F").astype(int)
+    starts = np.flatnonzero(np.diff(fish, prepend=1 - fish[0]))
+    runs = np.diff(np.append(starts, fish.size)).tolist()
+    note["segmentation"] = {"size": rle["size"], "counts": [0, *runs] if fish[0] else runs}
+
+
+REWRITTEN = {  # how other programs state a photo's name
+    "subfolders": "{name}",
+    "absolute": "/mnt/data/mackerels/{name}",
+    "windows": "D:\\data\\mackerels\\{name}",
+}
+
+
+@pytest.mark.parametrize("place", REWRITTEN)
+@pytest.mark.parametrize("crowd", [False, True])
+def test_rle_rewritten_by_another_program_comes_back_bit_for_bit(holed, tmp_path, place, crowd):
+    study, _ = holed
+    export.as_coco(study, tmp_path)
+    content = written(tmp_path)
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    for image in content["images"]:
+        name = image["file_name"].replace("/", "\\") if place == "windows" else image["file_name"]
+        image["file_name"] = REWRITTEN[place].format(name=name)
+        image["id"] = 900 - 7 * image["id"]  # neither contiguous nor in order
+    for note in content["annotations"]:
+        note["image_id"] = 900 - 7 * note["image_id"]
+        note["id"] *= 1000
+        if crowd and note["segmentation"]:
+            note["iscrowd"] = 1
+            uncompressed(note)
+    file = tmp_path / "corrected.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs = COCO(str(file))
+    back = imported.build({"root": file, "sizes": dict.fromkeys(names.values(), (40, 60))}, "cpu", True)
+    read = segments.reader(study, "grabcut")
+    compared = 0
+    for number, name in names.items():
+        mask = read(name)
+        if mask is None:
+            continue
+        [note] = theirs.loadAnns(theirs.getAnnIds(imgIds=[900 - 7 * number]))
+        [again] = back.segment([np.zeros((40, 60, 3), np.uint8)], [name])
+        assert np.array_equal(theirs.annToMask(note).astype(bool), mask)
+        assert np.array_equal(again.mask, mask)
+        compared += 1
+    assert compared == 3
 
 
 def test_polygons_follow_the_outer_edge(holed, tmp_path):

@@ -15,7 +15,7 @@ help:
 	@echo "make test        set up and run every test"
 	@echo "make lab         JupyterLab on notebook 03 and its failure explorer, the newest run"
 	@echo "make bench       measure every promised ratio, write runs/bench.json"
-	@echo "make faults      kill, fill disks, spoil files on purpose: nothing may be lost (an hour; a short form in CI)"
+	@echo "make faults      kill, fill disks, spoil files on purpose: nothing may be lost (an hour; FAULTS=--short, as in CI: minutes)"
 
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -39,7 +39,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench
 
 faults: $(STAMP)
-	$(BIN)/python -m faults
+	$(BIN)/python -m faults $(FAULTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from fishlib import cache
 from fishlib.errors import NotRun, UserError
-from fishlib.files import writing
+from fishlib.files import locks, writing
 
 MANIFEST = Path(__file__).with_name("weights.yaml")
 GOOD = ("ok", "first use")
@@ -122,12 +122,15 @@ def fetch(name: str, folder: Path | None = None, progress: bool = True) -> Path:
 
     A cut connection leaves a `.part` file that the next call goes on with (not without a public hash: halves
     of two files would go unnoticed), a wrong hash or a full disk nothing. Without a public hash the first
-    download is trusted, its hash kept beside it and printed. UserError, also for a wrong file that was there.
+    download is trusted, its hash kept beside it and printed. UserError, also for a wrong file that was there, and
+    locks.InUse where another process downloads the same file.
     """
     for row in _files(name, folder):
-        writing.sweep_beside(row["note"])
-        if not row["path"].exists():
-            _download(row, progress)
+        file = row["path"]
+        with locks.held(file.parent, f"fishlib weights fetch {name}", file=file.name):
+            writing.sweep_beside(row["note"])
+            if not file.exists():
+                _download(row, progress)
     for row in verify(name, folder):
         file, got = row["path"], row["got"]
         if row["status"] == "wrong":

@@ -15,6 +15,7 @@ import yaml
 
 from fishlib import cli, weights
 from fishlib.errors import NotRun, UserError
+from fishlib.files import locks
 
 DATA = bytes(range(256)) * 3000
 HASH = hashlib.sha256(DATA).hexdigest()
@@ -286,6 +287,14 @@ def test_no_file_lies_outside_the_folder(fetch, tmp_path, file):
 def test_an_unknown_name_lists_the_known_ones(fetch):
     with pytest.raises(UserError, match="choose one of tiny"):
         fetch("tine")
+
+
+def test_a_second_download_of_one_file_names_the_first(fetch, tmp_path):
+    with locks.held(tmp_path / "weights", "fishlib weights fetch tiny", file="tiny.pth"):
+        os.environ.pop(locks.HELD)  # as in another process
+        with pytest.raises(locks.InUse, match=r"tiny\.pth is being written by fishlib weights fetch tiny \(process"):
+            fetch()
+    fetch()
 
 
 @pytest.mark.parametrize("name", list(weights.manifest()))

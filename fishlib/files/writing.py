@@ -59,13 +59,14 @@ def sweep(folder: Path) -> None:
 def sweep_beside(*paths: Path) -> None:
     """Remove the temporary files that a killed writer of these files left; those of other files in the folder stay.
 
-    For whoever alone writes these files, in a folder that others write into as well.
+    For whoever holds the lock of these files, in a folder that others write into as well.
     """
     for path in paths:
         end = _temporary_end(path)
         for file in path.parent.glob(".tmp-*"):
             if TEMPORARY.fullmatch(file.name) and file.name.endswith(end):
-                _remove_settled(file)
+                with suppress(OSError):
+                    file.unlink()
 
 
 def _temporary_end(path: Path) -> str:

@@ -311,6 +311,26 @@ def weights_fetch(
         raise typer.Exit(2)
 
 
+@weights_app.command("try")
+def weights_try(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of the list, or zoo (the stand-ins).")] = None,
+    every: Annotated[bool, typer.Option("--all", help="The stand-ins, and all of the list that are here.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Ask models about drawn fish whose masks are exact: are they as they should be on this machine?"""
+    from fishlib.removal import first_contact
+
+    met, not_run = first_contact.meet_all(names or [], every, device)
+    if met:
+        typer.echo(first_contact.table(met).to_string(float_format="%.2f"))
+    for name, seen in met.items():
+        typer.echo(f"{name}: {seen['said']}")
+    for sentence in not_run:
+        typer.echo(f"fishlib: {sentence}", err=True)
+    if any(seen["hints"] for seen in met.values()) or not_run:
+        raise typer.Exit(1)
+
+
 def _say_weights(function: str, *given) -> set[str]:
     from fishlib import weights
 

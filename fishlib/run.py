@@ -25,6 +25,7 @@ from fishlib.files import documents, locks, paths, progress, reads, tensors, wri
 from fishlib.naming import checkpoints, inference, needs
 from fishlib.opening import REPOSITORY, asked, reopen
 from fishlib.profiles import names as profile_names
+from fishlib.removal import first_contact
 from fishlib.removal.segmenters import own
 from fishlib.show import report
 from fishlib.study import Study
@@ -263,6 +264,7 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
     """run.json: how to repeat the run, on what it ran and how long each stage took; it names nobody."""
     folder = study.out / "stages"
     stages = {path.stem: documents.read_object(path) for path in sorted(folder.glob("*.json"))}
+    met = stages.pop(Path(first_contact.KEPT).stem, {})
     draws = study.out / "draws.json"
     before = _seconds_before(study.out)
     told = {
@@ -281,6 +283,7 @@ def facts(study: Study, parameters: dict, seconds: dict) -> dict:
             "device": study.device,
         },
         "checkpoints": _checkpoints(study),
+        "first_contact": met,
         "seconds": {"notebooks": dict(sorted((before | seconds).items())), "stages": stages},
         "draws": documents.read_json(draws) if draws.is_file() else [],
     }

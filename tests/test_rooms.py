@@ -80,6 +80,7 @@ OPENERS = {
     "naming.checkpoints": "text that files/tensors read",
     "naming.pretrain": "its own state to go on from, read by files/tensors",
     "removal.segmenting": "artifacts that the cache read",
+    "removal.first_contact": "artifacts that the cache read",
     "cache": "arrays of the cache, without pickle",
     "photos.gather.client": "answers of a service, bytes held first",
     "run": "the package's notebooks as they are executed",

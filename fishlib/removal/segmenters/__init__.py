@@ -96,6 +96,11 @@ def check(method: str, params: dict) -> None:
     common.options(method, module.DEFAULTS, params, getattr(module, "LIMITS", None))
 
 
+def defaults(method: str) -> dict:
+    """Every option of a method that there is, with its value where nothing is said."""
+    return dict(importlib.import_module(MODULES[method]).DEFAULTS)
+
+
 def needs(method: str, params: dict | None = None) -> dict[str, str]:
     """Part of a method -> its checkpoint: a name of the weights' manifest, a path, or zoo; {} where it takes none."""
     params = params or {}
